@@ -1,0 +1,22 @@
+#include "bus/buffer.hpp"
+
+namespace caisson {
+
+namespace {
+
+struct StringMemory final : Memory {
+  explicit StringMemory(std::string text) : text(std::move(text)) {}
+  void release() noexcept override { delete this; }
+  std::string text;
+};
+
+}  // namespace
+
+Buffer::Buffer(std::string text) {
+  if (text.empty()) return;
+  auto* const memory = new StringMemory(std::move(text));
+  owner_ = MemoryRef(memory);
+  bytes_ = memory->text;
+}
+
+}  // namespace caisson

@@ -1,0 +1,257 @@
+#include "bus/event_loop.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace caisson {
+
+namespace {
+
+constexpr std::size_t kEventsPerTurn = 256;
+
+}  // namespace
+
+// --- Timer ---
+
+void Timer::start(Deadline deadline) {
+  cancel();
+  if (deadline.is_never()) return;
+  at_ = deadline.moment();
+  loop_.timers_.push_back(this);
+  index_ = loop_.timers_.size() - 1;
+  loop_.heap_up(index_);
+}
+
+void Timer::start_after(Nanos span) { start(Deadline::after(loop_.clock(), span)); }
+
+void Timer::cancel() {
+  if (started()) loop_.heap_remove(*this);
+}
+
+// --- FdWatch ---
+
+Result<void> FdWatch::start(int fd, std::uint32_t events) {
+  stop();
+  epoll_event event{};
+  event.events = events | EPOLLET;
+  event.data.ptr = this;
+  if (::epoll_ctl(loop_.epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
+    const Errc code = errno == ENOSPC || errno == ENOMEM ? Errc::kResourceExhausted : Errc::kInternal;
+    return Error{code, std::string("cannot watch descriptor: ") + std::strerror(errno)};
+  }
+  fd_ = fd;
+  return ok();
+}
+
+void FdWatch::stop() {
+  if (fd_ < 0) return;
+  ::epoll_ctl(loop_.epoll_fd_, EPOLL_CTL_DEL, fd_, nullptr);
+  fd_ = -1;
+  // An event for this watch may wait in the batch that is being handed out.
+  for (int i = 0; i < loop_.event_count_; ++i) {
+    if (loop_.events_[i].data.ptr == this) loop_.events_[i].data.ptr = nullptr;
+  }
+}
+
+// --- WaitQueue ---
+
+void WaitQueue::wake_one() {
+  if (waiters_.empty()) return;
+  Waiter& waiter = waiters_.front();
+  waiter.loop_.make_ready(waiter);
+}
+
+void WaitQueue::wake_all() {
+  while (!waiters_.empty()) wake_one();
+}
+
+// --- EventLoop ---
+
+EventLoop::EventLoop(const Clock& clock) : clock_(clock), now_(clock.now()), events_(kEventsPerTurn) {
+  epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+  wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = this;  // the loop's own address marks its wake-up descriptor
+  if (epoll_fd_ < 0 || wake_fd_ < 0 || ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) != 0) {
+    std::perror("cannot create an event loop");
+    std::abort();  // no descriptors at start: nothing can be served
+  }
+}
+
+EventLoop::~EventLoop() {
+  for (Timer* timer : timers_) timer->index_ = Timer::kIdle;
+  ::close(wake_fd_);
+  ::close(epoll_fd_);
+}
+
+void EventLoop::run() {
+  while (!stopped_.load(std::memory_order_relaxed)) turn(Nanos::max());
+}
+
+void EventLoop::stop() {
+  stopped_.store(true, std::memory_order_relaxed);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);
+}
+
+bool EventLoop::turn(Nanos max_wait) {
+  bool worked = run_posted();
+  worked |= run_ready();
+  run_hooks();
+  worked |= poll_descriptors(max_wait);
+  worked |= run_timers();
+  return worked;
+}
+
+void EventLoop::post(std::function<void()> function) { posted_.push_back(std::move(function)); }
+
+void EventLoop::post_from_any_thread(std::function<void()> function) {
+  {
+    const std::lock_guard lock(foreign_mutex_);
+    foreign_posted_.push_back(std::move(function));
+  }
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);
+}
+
+std::uint64_t EventLoop::at_turn_end(std::function<void()> hook) {
+  hooks_.push_back({next_hook_id_, std::move(hook)});
+  return next_hook_id_++;
+}
+
+void EventLoop::remove_turn_end(std::uint64_t id) {
+  // The entry is emptied, not erased: a hook may remove itself or another while hooks run.
+  for (Hook& hook : hooks_) {
+    if (hook.id == id) hook.id = 0;
+  }
+}
+
+void EventLoop::make_ready(WaitQueue::Waiter& waiter) {
+  waiter.timer_.cancel();
+  ready_.push_back(waiter);  // leaves the queue it waited in
+}
+
+bool EventLoop::run_ready() {
+  if (ready_.empty()) return false;
+  // Only those that are ready now: what they wake runs in the next turn, so descriptors never starve.
+  IntrusiveList<WaitQueue::Waiter> batch;
+  batch.take_all(ready_);
+  while (!batch.empty()) batch.pop_front().handle_.resume();
+  return true;
+}
+
+bool EventLoop::run_posted() {
+  if (posted_.empty()) return false;
+  std::vector<std::function<void()>> batch;
+  batch.swap(posted_);
+  for (auto& function : batch) function();
+  return true;
+}
+
+void EventLoop::run_hooks() {
+  for (std::size_t i = 0; i < hooks_.size(); ++i) {
+    if (hooks_[i].id != 0) hooks_[i].call();
+  }
+  std::erase_if(hooks_, [](const Hook& hook) { return hook.id == 0; });
+}
+
+Nanos EventLoop::wait_time(Nanos max_wait) const {
+  if (!ready_.empty() || !posted_.empty() || stopped_.load(std::memory_order_relaxed)) return Nanos::zero();
+  if (timers_.empty()) return max_wait;
+  return std::clamp(timers_.front()->at_ - clock_.now(), Nanos::zero(), max_wait);
+}
+
+bool EventLoop::poll_descriptors(Nanos max_wait) {
+  const Nanos wait = wait_time(max_wait);
+  busy_since_.store(0, std::memory_order_relaxed);
+  timespec timeout{};
+  timeout.tv_sec = wait.count() / 1'000'000'000;
+  timeout.tv_nsec = wait.count() % 1'000'000'000;
+  event_count_ = ::epoll_pwait2(epoll_fd_, events_.data(), static_cast<int>(events_.size()),
+                                wait == Nanos::max() ? nullptr : &timeout, nullptr);
+  now_ = clock_.now();
+  busy_since_.store(now_.count(), std::memory_order_relaxed);
+  if (event_count_ < 0) event_count_ = 0;  // EINTR: the next turn looks again
+  const bool worked = event_count_ > 0;
+  for (int i = 0; i < event_count_; ++i) {
+    void* const target = events_[i].data.ptr;
+    if (target == nullptr) continue;
+    if (target != this) {
+      static_cast<FdWatch*>(target)->callback_(events_[i].events);
+      continue;
+    }
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto got = ::read(wake_fd_, &count, sizeof count);
+    std::vector<std::function<void()>> batch;
+    {
+      const std::lock_guard lock(foreign_mutex_);
+      batch.swap(foreign_posted_);
+    }
+    for (auto& function : batch) function();
+  }
+  event_count_ = 0;
+  return worked;
+}
+
+bool EventLoop::run_timers() {
+  bool worked = false;
+  while (!timers_.empty() && timers_.front()->at_ <= now_) {
+    Timer& timer = *timers_.front();
+    heap_remove(timer);
+    timer.expired_();
+    worked = true;
+  }
+  return worked;
+}
+
+// --- the timers' binary heap; each timer knows its index ---
+
+void EventLoop::heap_place(std::size_t index, Timer* timer) {
+  timers_[index] = timer;
+  timer->index_ = index;
+}
+
+void EventLoop::heap_up(std::size_t index) {
+  Timer* const timer = timers_[index];
+  while (index > 0) {
+    const std::size_t parent = (index - 1) / 2;
+    if (timers_[parent]->at_ <= timer->at_) break;
+    heap_place(index, timers_[parent]);
+    index = parent;
+  }
+  heap_place(index, timer);
+}
+
+void EventLoop::heap_down(std::size_t index) {
+  Timer* const timer = timers_[index];
+  const std::size_t count = timers_.size();
+  while (true) {
+    std::size_t child = 2 * index + 1;
+    if (child >= count) break;
+    if (child + 1 < count && timers_[child + 1]->at_ < timers_[child]->at_) ++child;
+    if (timer->at_ <= timers_[child]->at_) break;
+    heap_place(index, timers_[child]);
+    index = child;
+  }
+  heap_place(index, timer);
+}
+
+void EventLoop::heap_remove(Timer& timer) {
+  const std::size_t index = timer.index_;
+  timer.index_ = Timer::kIdle;
+  Timer* const last = timers_.back();
+  timers_.pop_back();
+  if (last == &timer) return;
+  heap_place(index, last);
+  heap_up(index);
+  heap_down(last->index_);
+}
+
+}  // namespace caisson

@@ -1,0 +1,561 @@
+#include "bus/link.hpp"
+
+#include <utility>
+
+namespace caisson {
+
+namespace {
+
+/// Bytes of a streamed body that may be under way before the reader gives more credit.
+constexpr std::int64_t kStreamWindow = 256 * 1024;
+
+Error link_down() { return {Errc::kUnavailable, "the link is down"}; }
+
+}  // namespace
+
+struct Exchange {
+  Link* link;  // null once the link is down or gone
+  std::uint64_t id;
+  bool asked;  // begun by this side
+  Deadline deadline = Deadline::never();
+  TaskScope::Id task = 0;  // served: the task to destroy when the asker cancels
+
+  // The body coming in.
+  std::deque<Buffer> pieces;
+  bool in_ended = true;
+  std::optional<Error> in_error;
+  std::int64_t in_budget = kStreamWindow;  // what the peer may still send
+  std::int64_t in_unacknowledged = 0;      // read, but not yet given back as credit
+  WaitQueue in_changed;
+
+  // The body going out.
+  bool out_ended = true;
+  std::int64_t out_credit = kStreamWindow;
+  WaitQueue out_changed;
+
+  // Asked: the answer. Served: whether it was given.
+  std::optional<Frame> reply;
+  std::optional<Error> reply_error;
+  bool replied = false;
+  bool cancelled = false;
+  WaitQueue reply_arrived;
+
+  Exchange(Link* owner, std::uint64_t number, bool by_us) : link(owner), id(number), asked(by_us) {}
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+  ~Exchange() {
+    if (link == nullptr) return;
+    link->forget(*this);
+  }
+
+  /// Flags of a stream frame that this side sends.
+  [[nodiscard]] std::uint16_t stream_flags() const {
+    const bool of_call = asked == (link->side_ == Side::kCapability);
+    return static_cast<std::uint16_t>((of_call ? kOfCall : 0) | (asked ? kFromAsker : 0));
+  }
+
+  void fail(const Error& error) {
+    link = nullptr;
+    in_error = error;
+    if (!replied && asked) reply_error = error;
+    in_changed.wake_all();
+    out_changed.wake_all();
+    reply_arrived.wake_all();
+  }
+};
+
+// --- BodyReader ---
+
+Task<Result<std::optional<Buffer>>> BodyReader::next(Deadline deadline) {
+  if (exchange_ == nullptr) co_return std::optional<Buffer>();
+  Exchange& exchange = *exchange_;
+  while (exchange.pieces.empty()) {
+    if (exchange.in_error) co_return *exchange.in_error;
+    if (exchange.in_ended) co_return std::optional<Buffer>();
+    if (exchange.link == nullptr) co_return link_down();
+    if (co_await exchange.in_changed.wait(exchange.link->loop_, deadline) == Wake::kDeadline) {
+      co_return Error{Errc::kDeadlineExceeded, "no more of the body arrived in time"};
+    }
+  }
+  std::optional<Buffer> piece = std::move(exchange.pieces.front());
+  exchange.pieces.pop_front();
+  exchange.in_unacknowledged += static_cast<std::int64_t>(piece->size());
+  if (exchange.link != nullptr && !exchange.in_ended &&
+      exchange.in_unacknowledged >= kStreamWindow / 2) {
+    exchange.in_budget += exchange.in_unacknowledged;
+    exchange.link->owe({wire::Kind::Credit, exchange.stream_flags(), exchange.id,
+                        static_cast<std::uint32_t>(std::exchange(exchange.in_unacknowledged, 0)),
+                        {Errc::kOk, {}}});
+  }
+  co_return piece;
+}
+
+Task<Result<std::string>> BodyReader::all(std::size_t limit, Deadline deadline) {
+  std::string body;
+  while (true) {
+    CO_ASSIGN(auto piece, co_await next(deadline));
+    if (!piece) co_return body;
+    if (body.size() + piece->size() > limit) {
+      co_return Error{Errc::kOutOfRange, "body is longer than " + std::to_string(limit) + " bytes"};
+    }
+    body += piece->view();
+  }
+}
+
+// --- BodyWriter ---
+
+BodyWriter& BodyWriter::operator=(BodyWriter&& other) {
+  if (this != &other) {
+    fail({Errc::kCancelled, "the body was given up"});
+    exchange_ = std::move(other.exchange_);
+  }
+  return *this;
+}
+
+BodyWriter::~BodyWriter() { fail({Errc::kCancelled, "the body was given up"}); }
+
+Task<Result<void>> BodyWriter::write(Buffer piece, Deadline deadline) {
+  if (exchange_ == nullptr) co_return Error{Errc::kFailedPrecondition, "the body has ended"};
+  const std::shared_ptr<Exchange> exchange = exchange_;
+  while (exchange->link != nullptr && exchange->out_credit <= 0 && !exchange->out_ended) {
+    EventLoop& loop = exchange->link->loop_;
+    if (co_await exchange->out_changed.wait(loop, deadline) == Wake::kDeadline) {
+      co_return Error{Errc::kDeadlineExceeded, "the reader of the body did not keep up"};
+    }
+  }
+  if (exchange->link == nullptr) co_return link_down();
+  if (exchange->out_ended) co_return Error{Errc::kCancelled, "nobody reads the body any more"};
+  exchange->out_credit -= static_cast<std::int64_t>(piece.size());
+  Envelope data;
+  data.kind = wire::Kind::StreamData;
+  data.id = exchange->id;
+  data.flags = exchange->stream_flags();
+  co_return co_await exchange->link->publish_when_room(data, std::move(piece), deadline);
+}
+
+Task<Result<void>> BodyWriter::finish(Deadline deadline) {
+  if (exchange_ == nullptr) co_return ok();
+  const std::shared_ptr<Exchange> exchange = std::move(exchange_);
+  if (exchange->link == nullptr) co_return link_down();
+  if (std::exchange(exchange->out_ended, true)) co_return ok();
+  Envelope end;
+  end.kind = wire::Kind::StreamEnd;
+  end.id = exchange->id;
+  end.flags = exchange->stream_flags();
+  co_return co_await exchange->link->publish_when_room(end, Buffer(), deadline);
+}
+
+void BodyWriter::fail(Error error) {
+  const std::shared_ptr<Exchange> exchange = std::move(exchange_);
+  if (exchange == nullptr || exchange->link == nullptr) return;
+  if (std::exchange(exchange->out_ended, true)) return;
+  exchange->link->owe({wire::Kind::StreamEnd, exchange->stream_flags(), exchange->id, 0, std::move(error)});
+}
+
+// --- OpenCall ---
+
+Task<Result<Reply>> OpenCall::reply(Deadline deadline) {
+  Exchange& state = *exchange;
+  while (!state.reply && !state.reply_error) {
+    if (state.link == nullptr) co_return link_down();
+    const Deadline until = deadline.earlier(state.deadline);
+    if (co_await state.reply_arrived.wait(state.link->loop_, until) == Wake::kDeadline) {
+      co_return Error{Errc::kDeadlineExceeded, "no answer before the deadline"};
+    }
+  }
+  if (state.reply_error) co_return *state.reply_error;
+  Reply answer{*std::move(state.reply), BodyReader(exchange)};
+  state.reply.reset();
+  co_return answer;
+}
+
+// --- Incoming ---
+
+namespace {
+
+Envelope reply_envelope(const Envelope& given, std::uint64_t id, bool streamed) {
+  Envelope out;
+  out.kind = wire::Kind::Reply;
+  out.id = id;
+  out.flags = streamed ? kStreamed : 0;
+  out.status = given.status;
+  out.headers = given.headers;
+  out.error = given.error;
+  out.message = given.message;
+  out.traceparent = given.traceparent;
+  out.tracestate = given.tracestate;
+  return out;
+}
+
+}  // namespace
+
+Task<Result<void>> Incoming::reply(const Envelope& reply, Buffer body) {
+  if (exchange_->link == nullptr) co_return link_down();
+  const Envelope out = reply_envelope(reply, exchange_->id, false);
+  exchange_->replied = true;
+  co_return co_await exchange_->link->publish_when_room(out, std::move(body), deadline_);
+}
+
+Task<Result<void>> Incoming::reply_error(Error error) {
+  Envelope out;
+  out.error = error.code;
+  out.message = error.message;
+  co_return co_await reply(out, Buffer());
+}
+
+Task<Result<BodyWriter>> Incoming::reply_streamed(const Envelope& reply, Buffer first) {
+  if (exchange_->link == nullptr) co_return link_down();
+  const Envelope out = reply_envelope(reply, exchange_->id, true);
+  exchange_->replied = true;
+  exchange_->out_ended = false;
+  exchange_->out_credit -= static_cast<std::int64_t>(first.size());
+  CO_TRY(co_await exchange_->link->publish_when_room(out, std::move(first), deadline_));
+  co_return BodyWriter(exchange_);
+}
+
+// --- Link ---
+
+Link::Link(EventLoop& loop, std::unique_ptr<Lane> lane, Side side, Options options, Handlers handlers)
+    : loop_(loop),
+      side_(side),
+      options_(options),
+      handlers_(std::move(handlers)),
+      heartbeat_(loop, [this] { beat(); }),
+      lane_(std::move(lane)),
+      scope_(loop) {}
+
+Link::~Link() {
+  *alive_ = false;
+  lane_down_ = true;
+  for (Table* table : {&asked_, &served_}) {
+    Table orphans;
+    orphans.swap(*table);
+    for (auto& [id, exchange] : orphans) exchange->fail(link_down());
+  }
+  room_.wake_all();
+}
+
+void Link::start(std::string_view name, std::string hello) {
+  last_in_ = last_out_ = loop_.clock().now();
+  heartbeat_.start_after(options_.heartbeat);
+  lane_->start(*this);
+  Envelope envelope;
+  envelope.kind = wire::Kind::Hello;
+  envelope.target = name;
+  Buffer payload(std::move(hello));
+  const Result<void> sent = publish(envelope, payload);
+  if (!sent) close(sent.error());
+}
+
+void Link::close(Error reason) {
+  if (lane_down_) return;
+  loop_.post([this, alive = alive_, reason = std::move(reason)] {
+    if (*alive) on_down(reason);
+  });
+}
+
+void Link::violation(const std::string& what) {
+  close({Errc::kDataLoss, "the peer broke the protocol: " + what});
+}
+
+void Link::on_down(Error reason) {
+  if (std::exchange(lane_down_, true)) return;
+  heartbeat_.cancel();
+  for (Table* table : {&asked_, &served_}) {
+    Table orphans;
+    orphans.swap(*table);
+    for (auto& [id, exchange] : orphans) exchange->fail({Errc::kUnavailable, reason.message});
+  }
+  scope_.cancel_all();
+  room_.wake_all();
+  loop_.post([this, alive = alive_, reason = std::move(reason)] {
+    if (*alive && handlers_.down) handlers_.down(reason);
+  });
+}
+
+void Link::on_writable() {
+  pay_owed();
+  room_.wake_all();
+}
+
+void Link::beat() {
+  const Nanos now = loop_.now();
+  if (now - last_in_ >= options_.silence_limit) {
+    close({Errc::kUnavailable, "the peer has been silent too long"});
+    return;
+  }
+  if (now - last_out_ >= options_.heartbeat) {
+    Envelope ping;
+    ping.kind = wire::Kind::Ping;
+    Buffer nothing;
+    [[maybe_unused]] const auto sent = publish(ping, nothing);  // a full lane is no news
+  }
+  heartbeat_.start_after(options_.heartbeat);
+}
+
+// --- what comes in ---
+
+void Link::on_frame(Frame frame) {
+  if (lane_down_) return;
+  last_in_ = loop_.now();
+  const wire::Kind kind = frame->kind();
+  if (!ready_ && kind != wire::Kind::Hello) return violation("a frame before HELLO");
+  switch (kind) {
+    case wire::Kind::Hello:
+      return on_hello(std::move(frame));
+    case wire::Kind::Request:
+    case wire::Kind::Call:
+      return on_request(std::move(frame));
+    case wire::Kind::Reply:
+      return on_reply(std::move(frame));
+    case wire::Kind::StreamData:
+    case wire::Kind::StreamEnd:
+    case wire::Kind::Credit:
+      return on_stream(std::move(frame));
+    case wire::Kind::Cancel:
+      return on_cancel(frame.envelope());
+    case wire::Kind::App:
+    case wire::Kind::Config:
+    case wire::Kind::Status:
+    case wire::Kind::Goodbye:
+      if (handlers_.control) handlers_.control(std::move(frame));
+      return;
+    case wire::Kind::Ping:
+      return;
+    case wire::Kind::None:
+      break;
+  }
+  // A newer peer may know kinds that this version does not; they carry nothing it relies on.
+  if (frame->version() > options_.schema_version) {
+    ++unknown_kinds_;
+    return;
+  }
+  violation("a frame of no known kind");
+}
+
+void Link::on_hello(Frame frame) {
+  if (ready_) return violation("a second HELLO");
+  const int distance = static_cast<int>(frame->version()) - options_.schema_version;
+  if (distance < -1 || distance > 1) {
+    close({Errc::kFailedPrecondition,
+           "the peer speaks schema version " + std::to_string(frame->version()) + ", this side " +
+               std::to_string(options_.schema_version)});
+    return;
+  }
+  ready_ = true;
+  if (handlers_.control) handlers_.control(std::move(frame));
+  room_.wake_all();
+}
+
+void Link::on_request(Frame frame) {
+  const bool expected = frame->kind() == (side_ == Side::kGateway ? wire::Kind::Call : wire::Kind::Request);
+  if (!expected) return violation("a request in the wrong direction");
+  const std::uint64_t id = frame->id();
+  if (served_.contains(id)) return violation("a request id used twice");
+
+  const auto exchange = std::make_shared<Exchange>(this, id, false);
+  served_.emplace(id, exchange.get());
+  exchange->in_ended = !frame.streamed();
+  exchange->in_budget -= static_cast<std::int64_t>(frame.payload().size());
+  const Deadline deadline = deadline_of(frame.envelope());
+  exchange->deadline = deadline;
+  Incoming incoming(std::move(frame), exchange, deadline);
+
+  if (served_.size() > options_.max_served) {
+    exchange->replied = true;
+    owe({wire::Kind::Reply, 0, id, 0, {Errc::kResourceExhausted, "too many requests in flight"}});
+    return;
+  }
+  if (deadline.passed(loop_.now())) {
+    exchange->replied = true;
+    owe({wire::Kind::Reply, 0, id, 0, {Errc::kDeadlineExceeded, "arrived after its deadline"}});
+    return;
+  }
+  const TaskScope::Id task = scope_.spawn(handlers_.serve(std::move(incoming)));
+  if (const auto found = served_.find(id); found != served_.end()) found->second->task = task;
+}
+
+void Link::on_reply(Frame frame) {
+  const auto found = asked_.find(frame->id());
+  if (found == asked_.end()) return;  // cancelled meanwhile
+  Exchange& exchange = *found->second;
+  if (exchange.replied) return violation("a second reply");
+  exchange.replied = true;
+  exchange.in_ended = !frame.streamed();
+  exchange.in_budget -= static_cast<std::int64_t>(frame.payload().size());
+  if (!frame.streamed()) exchange.out_ended = true;  // nobody will read the rest of the request
+  const Errc error = errc_from_wire(frame->error());
+  if (error != Errc::kOk) {
+    exchange.reply_error = Error{error, std::string(text(frame->message()))};
+  } else {
+    exchange.reply.emplace(std::move(frame));
+  }
+  exchange.out_changed.wake_all();
+  exchange.reply_arrived.wake_all();
+}
+
+void Link::on_stream(Frame frame) {
+  const bool of_call = (frame->flags() & kOfCall) != 0;
+  const bool from_asker = (frame->flags() & kFromAsker) != 0;
+  const bool begun_here = of_call == (side_ == Side::kCapability);
+  if (begun_here == from_asker) return violation("a stream frame in the wrong direction");
+  const Table& table = begun_here ? asked_ : served_;
+  const auto found = table.find(frame->id());
+  if (found == table.end()) return;  // over on this side; the writer will learn of it
+  Exchange& exchange = *found->second;
+
+  switch (frame->kind()) {
+    case wire::Kind::Credit:
+      exchange.out_credit += frame->credit();
+      exchange.out_changed.wake_all();
+      return;
+    case wire::Kind::StreamData:
+      if (exchange.in_ended) return violation("data after the end of a body");
+      exchange.in_budget -= static_cast<std::int64_t>(frame.payload().size());
+      // One piece may overdraw: the writer sends whenever it has any credit left.
+      if (exchange.in_budget < -static_cast<std::int64_t>(kMaxPayload)) {
+        return violation("data without credit");
+      }
+      exchange.pieces.push_back(std::move(frame).into_payload());
+      break;
+    default: {
+      exchange.in_ended = true;
+      const Errc error = errc_from_wire(frame->error());
+      if (error != Errc::kOk) exchange.in_error = Error{error, std::string(text(frame->message()))};
+    }
+  }
+  exchange.in_changed.wake_all();
+}
+
+void Link::on_cancel(const wire::Envelope& envelope) {
+  const auto found = served_.find(envelope.id());
+  if (found == served_.end()) return;
+  found->second->cancelled = true;
+  if (found->second->task != 0) scope_.cancel(found->second->task);
+}
+
+// --- what goes out ---
+
+Result<std::shared_ptr<Exchange>> Link::begin(Envelope& request, Buffer& body, Deadline deadline) {
+  if (lane_down_) return link_down();
+  if (!ready_) return Error{Errc::kUnavailable, "the peer has not said HELLO yet"};
+  if (asked_.size() >= options_.max_asked) {
+    return Error{Errc::kResourceExhausted, "too many requests in flight"};
+  }
+  if (request.hops > kMaxHops) return Error{Errc::kInvalidArgument, "a call was passed on too often"};
+  request.kind = side_ == Side::kGateway ? wire::Kind::Request : wire::Kind::Call;
+  request.id = next_id_++;
+  set_deadline(request, deadline);
+  const std::size_t size = body.size();
+  TRY(publish(request, body));
+  auto exchange = std::make_shared<Exchange>(this, request.id, true);
+  exchange->deadline = deadline;
+  exchange->out_ended = (request.flags & kStreamed) == 0;
+  exchange->out_credit -= static_cast<std::int64_t>(size);
+  asked_.emplace(request.id, exchange.get());
+  return exchange;
+}
+
+Task<Result<Reply>> Link::call(Envelope request, Buffer& body, Deadline deadline) {
+  request.flags &= static_cast<std::uint16_t>(~kStreamed);
+  CO_ASSIGN(auto exchange, begin(request, body, deadline));
+  OpenCall call{BodyWriter(), std::move(exchange)};
+  co_return co_await call.reply(deadline);
+}
+
+Result<OpenCall> Link::open(Envelope request, Buffer& first, Deadline deadline) {
+  request.flags |= kStreamed;
+  ASSIGN(auto exchange, begin(request, first, deadline));
+  return OpenCall{BodyWriter(exchange), exchange};
+}
+
+Result<void> Link::send(Envelope envelope, Buffer& payload) { return publish(envelope, payload); }
+
+Task<Result<void>> Link::send_when_room(Envelope envelope, Buffer payload, Deadline deadline) {
+  co_return co_await publish_when_room(envelope, std::move(payload), deadline);
+}
+
+Result<void> Link::publish(const Envelope& envelope, Buffer& payload) {
+  if (lane_down_) return link_down();
+  // What is owed was promised earlier and goes first, so that nothing overtakes it.
+  if (!owed_.empty()) pay_owed();
+  if (!owed_.empty()) return Error{Errc::kResourceExhausted, "the lane is full"};
+  Envelope out = envelope;
+  out.version = options_.schema_version;
+  last_out_ = loop_.now();
+  return lane_->publish(out, payload);
+}
+
+Task<Result<void>> Link::publish_when_room(Envelope envelope, Buffer payload, Deadline deadline) {
+  const std::shared_ptr<bool> alive = alive_;
+  while (true) {
+    if (!*alive) co_return link_down();
+    Result<void> sent = publish(envelope, payload);
+    if (sent || sent.error().code != Errc::kResourceExhausted) co_return sent;
+    EventLoop& loop = loop_;
+    if (co_await room_.wait(loop, deadline) == Wake::kDeadline) co_return sent;
+  }
+}
+
+void Link::owe(Owed owed) {
+  owed_.push_back(std::move(owed));
+  pay_owed();
+}
+
+void Link::pay_owed() {
+  while (!owed_.empty() && !lane_down_) {
+    const Owed& next = owed_.front();
+    Envelope out;
+    out.version = options_.schema_version;
+    out.kind = next.kind;
+    out.flags = next.flags;
+    out.id = next.id;
+    out.credit = next.credit;
+    out.error = next.error.code;
+    out.message = next.error.message;
+    Buffer nothing;
+    const Result<void> sent = lane_->publish(out, nothing);
+    if (!sent && sent.error().code == Errc::kResourceExhausted) return;
+    owed_.pop_front();
+  }
+}
+
+void Link::set_deadline(Envelope& envelope, Deadline deadline) const {
+  if (deadline.is_never()) return;
+  if (options_.same_host) {
+    envelope.deadline_ns = static_cast<std::uint64_t>(deadline.moment().count());
+  } else {
+    // At least one, since zero means none.
+    envelope.timeout_ns = static_cast<std::uint64_t>(deadline.left(loop_.clock().now()).count()) + 1;
+  }
+}
+
+Deadline Link::deadline_of(const wire::Envelope& envelope) const {
+  constexpr auto kLongest = static_cast<std::uint64_t>(Nanos::max().count());
+  if (envelope.deadline_ns() != 0 && options_.same_host) {
+    return Deadline::at(Nanos(std::min(envelope.deadline_ns(), kLongest)));
+  }
+  if (envelope.timeout_ns() != 0) {
+    return Deadline::after(loop_.clock(), Nanos(std::min(envelope.timeout_ns(), kLongest)));
+  }
+  return Deadline::never();
+}
+
+/// The last handle of an exchange is gone: tells the peer what it still waits for.
+void Link::forget(Exchange& exchange) {
+  const std::uint64_t id = exchange.id;
+  if (exchange.asked) {
+    asked_.erase(id);
+    const bool over = exchange.replied && exchange.in_ended;
+    if (!over) owe({wire::Kind::Cancel, 0, id, 0, {Errc::kOk, {}}});
+    room_.wake_one();
+    return;
+  }
+  served_.erase(id);
+  if (exchange.cancelled) return;
+  if (!exchange.replied) {
+    owe({wire::Kind::Reply, 0, id, 0, {Errc::kInternal, "the request was dropped without an answer"}});
+  }
+}
+
+}  // namespace caisson

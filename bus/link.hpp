@@ -1,0 +1,227 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "bus/deadline.hpp"
+#include "bus/event_loop.hpp"
+#include "bus/lane.hpp"
+#include "bus/task.hpp"
+#include "bus/task_scope.hpp"
+
+namespace caisson {
+
+class Link;
+
+/// Both directions of one request and its answer; shared by the handles below, unhooked from its
+/// link when the last of them dies. Internal to bus/link.cpp.
+struct Exchange;
+
+/// The body coming in: of a request for the one who serves it, of a reply for the one who asked.
+class BodyReader {
+ public:
+  BodyReader() = default;
+  explicit BodyReader(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+
+  /// The next piece, or nothing at the end. kDeadlineExceeded leaves the body readable; any other
+  /// error is final: kUnavailable (link down), or what the writer said.
+  Task<Result<std::optional<Buffer>>> next(Deadline deadline);
+  /// The whole body. kOutOfRange when it is longer than `limit` bytes.
+  Task<Result<std::string>> all(std::size_t limit, Deadline deadline);
+
+ private:
+  std::shared_ptr<Exchange> exchange_;
+};
+
+/// The body going out. Dropped unfinished, it ends with kCancelled at the reader.
+class BodyWriter {
+ public:
+  BodyWriter() = default;
+  explicit BodyWriter(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+  BodyWriter(BodyWriter&&) = default;
+  BodyWriter& operator=(BodyWriter&& other);
+  ~BodyWriter();
+
+  /// Sends one piece, as soon as the reader has given credit and the lane has room.
+  Task<Result<void>> write(Buffer piece, Deadline deadline);
+  Task<Result<void>> finish(Deadline deadline);
+  /// Ends the body with an error the reader will see.
+  void fail(Error error);
+  [[nodiscard]] bool valid() const { return exchange_ != nullptr; }
+
+ private:
+  std::shared_ptr<Exchange> exchange_;
+};
+
+/// The answer to a call: its envelope with the first or only piece of the body in `head`, the rest
+/// of a streamed body behind it. Dropping it before the end cancels the call.
+struct Reply {
+  Frame head;
+  BodyReader rest;
+};
+
+/// A call whose request body is still being written. Dropping it cancels the call.
+struct OpenCall {
+  BodyWriter body;
+  std::shared_ptr<Exchange> exchange;
+
+  /// Waits for the answer, once.
+  Task<Result<Reply>> reply(Deadline deadline);
+};
+
+/// A request to serve. Answer it exactly once; dropped without an answer, the asker gets kInternal.
+/// When the asker cancels, the task that serves it is destroyed.
+class Incoming {
+ public:
+  Incoming(Frame head, std::shared_ptr<Exchange> exchange, Deadline deadline)
+      : head_(std::move(head)), exchange_(std::move(exchange)), deadline_(deadline) {}
+
+  /// The request's envelope and the first or only piece of its body.
+  [[nodiscard]] const Frame& head() const { return head_; }
+  [[nodiscard]] Frame& head() { return head_; }
+  [[nodiscard]] Deadline deadline() const { return deadline_; }
+  /// The rest of a streamed body; ends at once where there is none.
+  [[nodiscard]] BodyReader rest() const { return BodyReader(exchange_); }
+
+  /// Answers with a whole body. Only status, headers, error and message of `reply` are used.
+  Task<Result<void>> reply(const Envelope& reply, Buffer body);
+  Task<Result<void>> reply_error(Error error);
+  /// Answers with a body that is written afterwards.
+  Task<Result<BodyWriter>> reply_streamed(const Envelope& reply, Buffer first);
+
+ private:
+  Frame head_;
+  std::shared_ptr<Exchange> exchange_;
+  Deadline deadline_;
+};
+
+enum class Side : std::uint8_t { kGateway, kCapability };
+
+/// Calls and answers over one lane, between a gateway and one instance of a capability.
+///
+/// The gateway sends requests and the capability answers; the capability sends calls and the
+/// gateway answers, with a window of its own, so neither direction can starve the other. Bodies of
+/// either may be streams with credit. A full lane is an answer (kResourceExhausted) to whoever
+/// begins something, and a wait up to the deadline for whoever continues something.
+///
+/// One thread. The owner destroys the link in the `down` handler or later; every call that waits
+/// then ends with kUnavailable. That a link is down says nothing about what the peer still does.
+class Link final : private Lane::Receiver {
+ public:
+  struct Options {
+    std::uint16_t schema_version = kSchemaVersion;
+    /// Requests in flight that this side has begun, and that it takes from the peer.
+    std::size_t max_asked = 256;
+    std::size_t max_served = 4096;
+    /// Where the peer's clock is another host's, deadlines travel as a span.
+    bool same_host = true;
+    Nanos heartbeat = std::chrono::seconds(1);
+    Nanos silence_limit = std::chrono::seconds(10);
+  };
+  struct Handlers {
+    /// Serves one Request or Call; runs on the link's scope.
+    std::function<Task<void>(Incoming)> serve;
+    /// Hello, App, Config, Status, Goodbye. May not destroy the link.
+    std::function<void(Frame)> control;
+    /// The link is down. Called once, from the loop; may destroy the link.
+    std::function<void(Error)> down;
+  };
+
+  Link(EventLoop& loop, std::unique_ptr<Lane> lane, Side side, Options options, Handlers handlers);
+  ~Link();
+
+  /// Sends HELLO with `hello` as payload and begins to receive.
+  void start(std::string_view name, std::string hello);
+  /// True from the peer's HELLO on.
+  [[nodiscard]] bool ready() const { return ready_; }
+  [[nodiscard]] bool down() const { return lane_down_; }
+  /// Ends the link from this side; `down` follows.
+  void close(Error reason);
+
+  /// Sends one request and waits for its answer. The views in `request` need to live only until the
+  /// call is awaited. Kind, id and deadline are filled in. kResourceExhausted: window or lane full,
+  /// nothing was sent, and `body` is left untouched for another try. An error the peer answered with
+  /// is returned as that error.
+  Task<Result<Reply>> call(Envelope request, Buffer& body, Deadline deadline);
+  /// The same with a body that is written afterwards; sends the head at once.
+  Result<OpenCall> open(Envelope request, Buffer& first, Deadline deadline);
+
+  /// Sends Hello, App, Config, Status or Goodbye; kResourceExhausted when the lane is full.
+  Result<void> send(Envelope envelope, Buffer& payload);
+  /// The same, waiting for room.
+  Task<Result<void>> send_when_room(Envelope envelope, Buffer payload, Deadline deadline);
+
+  /// True when another call() may be begun.
+  [[nodiscard]] bool has_room() const { return !lane_down_ && asked_.size() < options_.max_asked; }
+  [[nodiscard]] std::size_t calls_in_flight() const { return asked_.size(); }
+  [[nodiscard]] std::size_t serving() const { return served_.size(); }
+  /// Woken when a call ends or the lane has room again.
+  WaitQueue& room() { return room_; }
+
+  [[nodiscard]] Lane& lane() { return *lane_; }
+  [[nodiscard]] EventLoop& loop() { return loop_; }
+
+ private:
+  friend struct Exchange;
+  friend struct OpenCall;
+  friend class BodyReader;
+  friend class BodyWriter;
+  friend class Incoming;
+
+  /// A frame without body or text that waits for room; at most a few per exchange.
+  struct Owed {
+    wire::Kind kind;
+    std::uint16_t flags;
+    std::uint64_t id;
+    std::uint32_t credit;
+    Error error;
+  };
+  using Table = std::unordered_map<std::uint64_t, Exchange*>;
+
+  void on_frame(Frame frame) override;
+  void on_writable() override;
+  void on_down(Error reason) override;
+
+  void on_hello(Frame frame);
+  void on_request(Frame frame);
+  void on_reply(Frame frame);
+  void on_stream(Frame frame);
+  void on_cancel(const wire::Envelope& envelope);
+  void violation(const std::string& what);
+
+  Result<std::shared_ptr<Exchange>> begin(Envelope& request, Buffer& body, Deadline deadline);
+  Result<void> publish(const Envelope& envelope, Buffer& payload);
+  Task<Result<void>> publish_when_room(Envelope envelope, Buffer payload, Deadline deadline);
+  void owe(Owed owed);
+  void pay_owed();
+  void set_deadline(Envelope& envelope, Deadline deadline) const;
+  [[nodiscard]] Deadline deadline_of(const wire::Envelope& envelope) const;
+  void beat();
+  void forget(Exchange& exchange);
+
+  EventLoop& loop_;
+  Side side_;
+  Options options_;
+  Handlers handlers_;
+  bool ready_ = false;
+  bool lane_down_ = false;
+  std::uint64_t next_id_ = 1;
+  Table asked_;
+  Table served_;
+  std::deque<Owed> owed_;
+  WaitQueue room_;
+  Timer heartbeat_;
+  Nanos last_in_{};
+  Nanos last_out_{};
+  std::uint64_t unknown_kinds_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::unique_ptr<Lane> lane_;
+  TaskScope scope_;  // last: its tasks use everything above
+};
+
+}  // namespace caisson

@@ -1,0 +1,117 @@
+#include "bus/wire.hpp"
+
+#include <string>
+
+namespace caisson {
+
+namespace {
+
+using flatbuffers::FlatBufferBuilder;
+using flatbuffers::Offset;
+using flatbuffers::String;
+
+Offset<String> string_or_none(FlatBufferBuilder& builder, std::string_view value) {
+  return value.empty() ? Offset<String>() : builder.CreateString(value.data(), value.size());
+}
+
+Offset<Fields::Vector> fields_or_none(FlatBufferBuilder& builder, std::span<const Field> fields) {
+  if (fields.empty()) return {};
+  std::vector<Offset<String>> strings;
+  strings.reserve(fields.size() * 2);
+  for (const Field& field : fields) {
+    strings.push_back(builder.CreateString(field.name.data(), field.name.size()));
+    strings.push_back(builder.CreateString(field.value.data(), field.value.size()));
+  }
+  return builder.CreateVector(strings);
+}
+
+bool in_pairs(const Fields::Vector* vector) { return vector == nullptr || vector->size() % 2 == 0; }
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+}  // namespace
+
+std::span<const std::uint8_t> encode(FlatBufferBuilder& builder, const Envelope& envelope) {
+  builder.Clear();
+  const auto target = string_or_none(builder, envelope.target);
+  const auto app = string_or_none(builder, envelope.app);
+  const auto message = string_or_none(builder, envelope.message);
+  const auto method = string_or_none(builder, envelope.method);
+  const auto path = string_or_none(builder, envelope.path);
+  const auto query = string_or_none(builder, envelope.query);
+  const auto traceparent = string_or_none(builder, envelope.traceparent);
+  const auto tracestate = string_or_none(builder, envelope.tracestate);
+  const auto parameters = fields_or_none(builder, envelope.parameters);
+  const auto headers = fields_or_none(builder, envelope.headers);
+  const wire::RequestId request(envelope.request.incarnation, envelope.request.generation,
+                                envelope.request.slot);
+
+  wire::EnvelopeBuilder out(builder);
+  out.add_version(envelope.version);
+  out.add_kind(envelope.kind);
+  out.add_flags(envelope.flags);
+  out.add_id(envelope.id);
+  if (envelope.request != RequestId{}) out.add_request(&request);
+  out.add_route(envelope.route);
+  out.add_target(target);
+  out.add_app(app);
+  out.add_deadline_ns(envelope.deadline_ns);
+  out.add_timeout_ns(envelope.timeout_ns);
+  out.add_hops(envelope.hops);
+  out.add_status(envelope.status);
+  out.add_error(static_cast<std::uint8_t>(envelope.error));
+  out.add_message(message);
+  out.add_credit(envelope.credit);
+  out.add_method(method);
+  out.add_path(path);
+  out.add_query(query);
+  out.add_traceparent(traceparent);
+  out.add_tracestate(tracestate);
+  out.add_parameters(parameters);
+  out.add_headers(headers);
+  wire::FinishEnvelopeBuffer(builder, out.Finish());
+  return {builder.GetBufferPointer(), builder.GetSize()};
+}
+
+Result<const wire::Envelope*> verify_envelope(std::span<const std::uint8_t> bytes) {
+  if (bytes.size() > kMaxEnvelope) {
+    return Error{Errc::kInvalidArgument,
+                 "envelope of " + std::to_string(bytes.size()) + " bytes is over the limit"};
+  }
+  flatbuffers::Verifier verifier(bytes.data(), bytes.size(), /*max_depth=*/16, /*max_tables=*/256);
+  if (!wire::VerifyEnvelopeBuffer(verifier)) {
+    return Error{Errc::kInvalidArgument, "bytes are no envelope"};
+  }
+  const wire::Envelope* envelope = wire::GetEnvelope(bytes.data());
+  if (envelope->kind() == wire::Kind::None) {
+    return Error{Errc::kInvalidArgument, "envelope without a kind"};
+  }
+  if (!in_pairs(envelope->parameters()) || !in_pairs(envelope->headers())) {
+    return Error{Errc::kInvalidArgument, "envelope with a name that has no value"};
+  }
+  return envelope;
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+std::string_view Fields::get(std::string_view name) const {
+  for (const Field field : *this) {
+    if (equal_ignoring_case(field.name, name)) return field.value;
+  }
+  return {};
+}
+
+bool Fields::has(std::string_view name) const {
+  for (const Field field : *this) {
+    if (equal_ignoring_case(field.name, name)) return true;
+  }
+  return false;
+}
+
+}  // namespace caisson

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <flatbuffers/flatbuffers.h>
+
+#include "bus/result.hpp"
+#include "bus/schema/frame_generated.h"
+
+namespace caisson {
+
+/// Version of bus/schema/frame.fbs. A peer with this one, the one before or the one after is
+/// understood; anything else is refused at HELLO.
+inline constexpr std::uint16_t kSchemaVersion = 1;
+
+inline constexpr std::size_t kMaxEnvelope = 64 * 1024;
+inline constexpr std::size_t kMaxPayload = 16 * 1024 * 1024;
+inline constexpr std::uint8_t kMaxHops = 3;
+
+/// Bits of Envelope.flags.
+enum Flag : std::uint16_t {
+  /// The body goes on in StreamData frames after this one.
+  kStreamed = 1,
+  /// A stream frame of an exchange that the capability began (a Call).
+  kOfCall = 2,
+  /// From the side that began the exchange; else from the side that answers.
+  kFromAsker = 4,
+};
+
+/// A name with its value: a header, a path parameter.
+struct Field {
+  std::string_view name;
+  std::string_view value;
+};
+
+/// The request's identity for ledgers; all zero where a request has none.
+struct RequestId {
+  std::uint64_t incarnation = 0;
+  std::uint64_t generation = 0;
+  std::uint32_t slot = 0;
+  bool operator==(const RequestId&) const = default;
+};
+
+/// What is written into an envelope. Views: whoever publishes keeps them alive during the call.
+struct Envelope {
+  wire::Kind kind = wire::Kind::None;
+  std::uint16_t version = kSchemaVersion;
+  std::uint16_t flags = 0;
+  std::uint64_t id = 0;
+  RequestId request;
+  std::uint16_t route = 0;
+  std::string_view target;
+  std::string_view app;
+  std::uint64_t deadline_ns = 0;
+  std::uint64_t timeout_ns = 0;
+  std::uint8_t hops = 0;
+  std::uint16_t status = 0;
+  Errc error = Errc::kOk;
+  std::string_view message;
+  std::uint32_t credit = 0;
+  std::string_view method;
+  std::string_view path;
+  std::string_view query;
+  std::string_view traceparent;
+  std::string_view tracestate;
+  std::span<const Field> parameters;
+  std::span<const Field> headers;
+};
+
+/// Writes the envelope with `builder` (cleared first); the bytes are valid until its next use.
+std::span<const std::uint8_t> encode(flatbuffers::FlatBufferBuilder& builder, const Envelope& envelope);
+
+/// Checks bytes that another process wrote: size, FlatBuffers structure (depth 16, 256 tables),
+/// identifier, a known kind, names and values in pairs. Only what passed may be read. The pointer
+/// points into `bytes`.
+Result<const wire::Envelope*> verify_envelope(std::span<const std::uint8_t> bytes);
+
+/// A string of a verified envelope, empty when absent.
+inline std::string_view text(const flatbuffers::String* string) {
+  return string == nullptr ? std::string_view() : std::string_view(string->c_str(), string->size());
+}
+
+/// The name/value pairs of a verified envelope, readable with a range-for.
+class Fields {
+ public:
+  using Vector = flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>;
+  explicit Fields(const Vector* vector) : vector_(vector) {}
+
+  class Iterator {
+   public:
+    Iterator(const Vector* vector, std::uint32_t index) : vector_(vector), index_(index) {}
+    Field operator*() const { return {text(vector_->Get(index_)), text(vector_->Get(index_ + 1))}; }
+    Iterator& operator++() {
+      index_ += 2;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return index_ != other.index_; }
+
+   private:
+    const Vector* vector_;
+    std::uint32_t index_;
+  };
+
+  [[nodiscard]] Iterator begin() const { return {vector_, 0}; }
+  [[nodiscard]] Iterator end() const { return {vector_, vector_ == nullptr ? 0 : vector_->size()}; }
+  [[nodiscard]] std::size_t size() const { return vector_ == nullptr ? 0 : vector_->size() / 2; }
+  /// The first value under `name`, compared without regard to ASCII case; empty when there is none.
+  [[nodiscard]] std::string_view get(std::string_view name) const;
+  [[nodiscard]] bool has(std::string_view name) const;
+
+ private:
+  const Vector* vector_;
+};
+
+/// ASCII only, as header names are.
+bool equal_ignoring_case(std::string_view a, std::string_view b);
+
+inline RequestId request_id(const wire::Envelope& envelope) {
+  const auto* id = envelope.request();
+  return id == nullptr ? RequestId{} : RequestId{id->incarnation(), id->generation(), id->slot()};
+}
+
+}  // namespace caisson
