@@ -1,0 +1,207 @@
+#include "bus/manifest.hpp"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include "bus/json_writer.hpp"
+
+namespace caisson {
+
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+constexpr std::string_view kShapes[] = {"dapr-json", "grpc", "text"};
+
+Error bad(std::string_view field, std::string_view what) {
+  return {Errc::kInvalidArgument, fmt::format("manifest: field '{}' {}", field, what)};
+}
+
+void write_names(JsonWriter& json, std::string_view key, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  json.key(key).begin_array();
+  for (const auto& name : names) json.value(name);
+  json.end_array();
+}
+
+void write_flag(JsonWriter& json, std::string_view key, bool set) {
+  if (set) json.key(key).value(true);
+}
+
+void write_text(JsonWriter& json, std::string_view key, std::string_view text) {
+  if (!text.empty()) json.key(key).value(text);
+}
+
+void write_error(JsonWriter& json, std::string_view key, const GatewayError& error) {
+  if (error.status == 0) return;
+  json.key(key).begin_object();
+  json.key("status").value(static_cast<std::uint64_t>(error.status));
+  json.key("code").value(error.code).key("message").value(error.message).end_object();
+}
+
+void write_route(JsonWriter& json, const Route& route) {
+  json.begin_object();
+  json.key("number").value(static_cast<std::uint64_t>(route.number));
+  json.key("method").value(route.method);
+  write_text(json, "path", route.path);
+  write_flag(json, "safe", route.safe);
+  write_flag(json, "ledgered", route.ledgered);
+  write_flag(json, "streaming", route.streaming);
+  write_flag(json, "resumable", route.resumable);
+  write_flag(json, "fallback", route.fallback);
+  write_flag(json, "open", route.open);
+  write_text(json, "selector", route.selector);
+  if (route.body_limit != 0) json.key("bodyLimit").value(static_cast<std::uint64_t>(route.body_limit));
+  write_text(json, "group", route.group);
+  write_text(json, "version", route.version);
+  json.key("errors").value(kShapes[static_cast<std::size_t>(route.errors)]);
+  write_error(json, "tooLarge", route.too_large);
+  write_error(json, "unavailable", route.unavailable);
+  json.end_object();
+}
+
+// --- reading: every field is optional unless read_required says otherwise; a wrong type is an error ---
+
+Result<void> read(object from, std::string_view field, std::string& to) {
+  element value;
+  if (from[field].get(value) != simdjson::SUCCESS) return ok();
+  std::string_view text;
+  if (value.get(text) != simdjson::SUCCESS) return bad(field, "is not a string");
+  to = text;
+  return ok();
+}
+
+Result<void> read(object from, std::string_view field, bool& to) {
+  element value;
+  if (from[field].get(value) != simdjson::SUCCESS) return ok();
+  if (value.get(to) != simdjson::SUCCESS) return bad(field, "is not true or false");
+  return ok();
+}
+
+template <class Number>
+Result<void> read_number(object from, std::string_view field, std::uint64_t most, Number& to) {
+  element value;
+  if (from[field].get(value) != simdjson::SUCCESS) return ok();
+  std::uint64_t number = 0;
+  if (value.get(number) != simdjson::SUCCESS || number > most) {
+    return bad(field, fmt::format("is not a number from 0 to {}", most));
+  }
+  to = static_cast<Number>(number);
+  return ok();
+}
+
+Result<void> read(object from, std::string_view field, std::vector<std::string>& to) {
+  element value;
+  if (from[field].get(value) != simdjson::SUCCESS) return ok();
+  simdjson::dom::array names;
+  if (value.get(names) != simdjson::SUCCESS) return bad(field, "is not a list");
+  for (const element name : names) {
+    std::string_view text;
+    if (name.get(text) != simdjson::SUCCESS) return bad(field, "holds something that is no string");
+    to.emplace_back(text);
+  }
+  return ok();
+}
+
+Result<void> read(object from, std::string_view field, GatewayError& to) {
+  object error;
+  if (from[field].get(error) != simdjson::SUCCESS) return ok();
+  TRY(read_number(error, "status", 599, to.status));
+  TRY(read(error, "code", to.code));
+  return read(error, "message", to.message);
+}
+
+Result<void> read_shape(object from, ErrorShape& to) {
+  std::string name(kShapes[0]);
+  TRY(read(from, "errors", name));
+  for (std::size_t i = 0; i < std::size(kShapes); ++i) {
+    if (name == kShapes[i]) {
+      to = static_cast<ErrorShape>(i);
+      return ok();
+    }
+  }
+  return bad("errors", "is none of dapr-json, grpc, text");
+}
+
+Result<Route> read_route(element from) {
+  object fields;
+  if (from.get(fields) != simdjson::SUCCESS) return bad("routes", "holds something that is no object");
+  Route route;
+  TRY(read_number(fields, "number", 0xFFFF, route.number));
+  TRY(read(fields, "method", route.method));
+  TRY(read(fields, "path", route.path));
+  TRY(read(fields, "safe", route.safe));
+  TRY(read(fields, "ledgered", route.ledgered));
+  TRY(read(fields, "streaming", route.streaming));
+  TRY(read(fields, "resumable", route.resumable));
+  TRY(read(fields, "fallback", route.fallback));
+  TRY(read(fields, "open", route.open));
+  TRY(read(fields, "selector", route.selector));
+  TRY(read_number(fields, "bodyLimit", ~std::uint64_t{0}, route.body_limit));
+  TRY(read(fields, "group", route.group));
+  TRY(read(fields, "version", route.version));
+  TRY(read_shape(fields, route.errors));
+  TRY(read(fields, "tooLarge", route.too_large));
+  TRY(read(fields, "unavailable", route.unavailable));
+  if (route.number == 0) return bad("routes.number", "is missing or 0");
+  if (route.method.empty()) return bad("routes.method", "is missing");
+  if (route.path.empty() != route.fallback) return bad("routes.path", "must be given, except for a fallback");
+  return route;
+}
+
+}  // namespace
+
+std::string to_json(const Manifest& manifest) {
+  JsonWriter json;
+  json.begin_object();
+  json.key("capability").value(manifest.capability);
+  json.key("version").value(manifest.version);
+  json.key("schemaVersion").value(static_cast<std::uint64_t>(manifest.schema_version));
+  write_names(json, "calls", manifest.calls);
+  write_names(json, "serves", manifest.serves);
+  write_names(json, "appQueries", manifest.app_queries);
+  write_flag(json, "publishesConfig", manifest.publishes_config);
+  json.key("takesConfig").value(manifest.takes_config);
+  json.key("maxInFlight").value(static_cast<std::uint64_t>(manifest.max_in_flight));
+  json.key("routes").begin_array();
+  for (const Route& route : manifest.routes) write_route(json, route);
+  json.end_array().end_object();
+  return json.take();
+}
+
+Result<Manifest> parse_manifest(std::string_view json) {
+  simdjson::dom::parser parser;
+  object fields;
+  if (parser.parse(json.data(), json.size()).get(fields) != simdjson::SUCCESS) {
+    return Error{Errc::kInvalidArgument, "manifest: not a JSON object"};
+  }
+  Manifest manifest;
+  TRY(read(fields, "capability", manifest.capability));
+  TRY(read(fields, "version", manifest.version));
+  TRY(read_number(fields, "schemaVersion", 0xFFFF, manifest.schema_version));
+  TRY(read(fields, "calls", manifest.calls));
+  TRY(read(fields, "serves", manifest.serves));
+  TRY(read(fields, "appQueries", manifest.app_queries));
+  TRY(read(fields, "publishesConfig", manifest.publishes_config));
+  TRY(read(fields, "takesConfig", manifest.takes_config));
+  TRY(read_number(fields, "maxInFlight", 1'000'000, manifest.max_in_flight));
+  if (manifest.capability.empty()) return bad("capability", "is missing");
+  if (manifest.capability.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos) {
+    return bad("capability", "may hold only lower-case letters, digits and '-'");
+  }
+  element list;
+  if (fields["routes"].get(list) != simdjson::SUCCESS) return manifest;
+  simdjson::dom::array routes;
+  if (list.get(routes) != simdjson::SUCCESS) return bad("routes", "is not a list");
+  for (const element route : routes) {
+    ASSIGN(Route parsed, read_route(route));
+    for (const Route& other : manifest.routes) {
+      if (other.number == parsed.number) return bad("routes.number", "is used twice");
+    }
+    manifest.routes.push_back(std::move(parsed));
+  }
+  return manifest;
+}
+
+}  // namespace caisson
