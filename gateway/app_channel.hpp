@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bus/link.hpp"
+#include "gateway/app_config.hpp"
+
+namespace caisson::gateway {
+
+class AppChannel;
+
+/// Who wants to know about an app.
+class AppObserver {
+ public:
+  /// Reachable, healthy or incarnation changed.
+  virtual void app_changed(const AppChannel& app) = 0;
+  /// The app answered one of the queries of the manifests; status 0: it could not be asked.
+  virtual void app_answered(const AppChannel& app, const std::string& path, std::uint16_t status,
+                            const std::string& body) = 0;
+
+ protected:
+  ~AppObserver() = default;
+};
+
+/// The gateway's way to one app: waits for its port, probes its health, asks the manifests' queries
+/// once per incarnation, and carries calls to it over a pool of kept connections, at most
+/// `app_max_concurrency` at a time over all capabilities.
+///
+/// An incarnation begins when the port opens after it was closed, or when a connection that had been
+/// open is refused. One thread.
+class AppChannel {
+ public:
+  AppChannel(EventLoop& loop, AppConfig config, AppObserver& observer);
+  ~AppChannel();
+
+  void start();
+  /// What to ask of every incarnation; asks at once what is new and the app is there.
+  void set_queries(std::vector<std::string> paths);
+
+  [[nodiscard]] const AppConfig& config() const;
+  [[nodiscard]] bool has_port() const;
+  [[nodiscard]] bool reachable() const;
+  /// Reachable, and passing its health check where one is configured.
+  [[nodiscard]] bool healthy() const;
+  [[nodiscard]] std::uint64_t incarnation() const;
+  [[nodiscard]] std::size_t calls_in_flight() const;
+
+  /// Carries one call to the app: method, path (percent-encoded), query, headers and body of the
+  /// frame become an HTTP request, the app's answer the reply, bodies as streams in both directions
+  /// where they do not fit one piece. Without an answer, the error's code says why: kUnavailable
+  /// (not reachable: nothing was sent), kFailedPrecondition (no app port, or not healthy), kUnknown
+  /// (the connection broke after the request was sent), kDeadlineExceeded, kResourceExhausted.
+  Task<void> serve(Incoming call);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace caisson::gateway
