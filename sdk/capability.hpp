@@ -90,6 +90,8 @@ class Context {
   /// Name of this process among the instances of its capability.
   [[nodiscard]] virtual const std::string& instance() const = 0;
   virtual Counters& counters() = 0;
+  /// Command-line arguments that the process itself does not know; the capability's own.
+  [[nodiscard]] virtual const std::vector<std::string>& arguments() const = 0;
 
   /// Calls `call.target` ("app", or a name that another capability serves) through the gateway that
   /// serves `call.app`; an empty app means any gateway. kPermissionDenied when the manifest does

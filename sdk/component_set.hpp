@@ -70,8 +70,6 @@ class ComponentSet {
   /// Makes and initialises one component. Must end by `deadline`. The spec outlives the task.
   using Make =
       std::function<Task<Result<std::shared_ptr<Component>>>(const ComponentSpec&, Deadline deadline)>;
-  /// Releases what only one process may hold before a successor opens it (exclusive components):
-  /// called with the old component when a changed document names the same component.
   struct Options {
     /// "state.": only types with this prefix are kept here.
     std::string prefix;

@@ -1,0 +1,210 @@
+#include "sdk/component_set.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace caisson::sdk {
+
+namespace {
+
+constexpr Nanos kFirstRetry = std::chrono::milliseconds(250);
+constexpr Nanos kLongestRetry = std::chrono::seconds(15);
+
+bool same(const config::Component& a, const config::Component& b) {
+  const auto same_item = [](const config::MetadataItem& x, const config::MetadataItem& y) {
+    return x.name == y.name && x.value == y.value && x.secret_name == y.secret_name &&
+           x.secret_key == y.secret_key && x.env == y.env;
+  };
+  return a.type == b.type && a.version == b.version && a.secret_store == b.secret_store &&
+         a.init_timeout == b.init_timeout && std::ranges::equal(a.metadata, b.metadata, same_item);
+}
+
+bool visible_to(const std::vector<std::string>& scopes, std::string_view app) {
+  return scopes.empty() || std::ranges::find(scopes, app) != scopes.end();
+}
+
+}  // namespace
+
+/// One component name: the document that is wanted, and what serves meanwhile.
+struct ComponentSet::Slot {
+  config::Component document;
+  std::shared_ptr<Component> component;  // the newest that came up; may be of an older document
+  bool current = false;                  // `component` is of `document`
+  bool attempted = false;                // the first initialisation has ended, either way
+  std::string reason;                    // why it is not current
+  TaskScope::Id task = 0;
+};
+
+ComponentSet::ComponentSet(Context& context, Options options, Make make)
+    : context_(context), options_(std::move(options)), make_(std::move(make)), scope_(context.loop()) {}
+
+ComponentSet::~ComponentSet() = default;
+
+void ComponentSet::configure(const config::Generation& generation) {
+  std::map<std::string, const config::Component*, std::less<>> wanted;
+  for (const config::Component& document : generation.components) {
+    if (document.type.starts_with(options_.prefix)) wanted.emplace(document.name, &document);
+  }
+
+  for (auto slot = slots_.begin(); slot != slots_.end();) {
+    if (wanted.contains(slot->first)) {
+      ++slot;
+      continue;
+    }
+    scope_.cancel(slot->second->task);
+    const std::string name = slot->first;
+    slot = slots_.erase(slot);  // the component lives on in the requests that use it
+    options_.changed(name);
+  }
+
+  for (const auto& [name, document] : wanted) {
+    std::shared_ptr<Slot>& slot = slots_[name];
+    if (slot != nullptr && same(slot->document, *document)) {
+      slot->document = *document;  // scopes and origin take effect without a new component
+      continue;
+    }
+    if (slot == nullptr) {
+      slot = std::make_shared<Slot>();
+    } else {
+      scope_.cancel(slot->task);
+    }
+    slot->document = *document;
+    slot->current = false;
+    slot->reason = "initialising";
+    slot->task = scope_.spawn(keep(slot));
+  }
+  changed_.wake_all();
+  context_.status_changed();
+}
+
+/// Brings one component up, however long it takes; ends when it is.
+Task<void> ComponentSet::keep(std::shared_ptr<Slot> slot) {
+  const std::string name = slot->document.name;
+  Nanos pause = kFirstRetry;
+  while (true) {
+    if (options_.exclusive(slot->document.type) && slot->component != nullptr) {
+      // Only one may be open: the old one goes first, once nobody uses it any more.
+      const std::weak_ptr<Component> old = slot->component;
+      slot->component = nullptr;
+      const Deadline patience = context_.loop().deadline_in(std::chrono::seconds(10));
+      while (!old.expired() && !patience.passed(context_.loop().now())) {
+        co_await context_.loop().sleep_until(context_.loop().deadline_in(std::chrono::milliseconds(5)));
+      }
+    }
+    auto made = co_await make_one(slot->document);
+    slot->attempted = true;
+    if (made) {
+      slot->component = *std::move(made);
+      slot->current = true;
+      slot->reason.clear();
+      log(LogLevel::kInfo, fmt::format("component '{}' ({}) is up", name, slot->document.type));
+      changed_.wake_all();
+      options_.changed(name);
+      context_.status_changed();
+      co_return;
+    }
+    slot->reason = made.error().message;
+    log_limit_.log(LogLevel::kError,
+                   fmt::format("component '{}' ({}, {}:{}) cannot be initialised: {}", name, slot->document.type,
+                               slot->document.origin.file, slot->document.origin.line, slot->reason));
+    changed_.wake_all();
+    context_.status_changed();
+    co_await context_.loop().sleep_until(context_.loop().deadline_in(pause));
+    pause = std::min(pause * 2, kLongestRetry);
+  }
+}
+
+namespace {
+
+/// One attempt, run beside the one who waits for it, so that an initialisation which ignores its
+/// deadline is given up all the same.
+struct Attempt {
+  std::optional<Result<std::shared_ptr<Component>>> result;
+  WaitQueue ended;
+};
+
+Task<void> attempt(Context& context, const ComponentSet::Make& make, config::Component document,
+                   Deadline deadline, std::shared_ptr<Attempt> state) {
+  auto metadata = co_await resolve_metadata(context, document, deadline);
+  if (!metadata) {
+    state->result.emplace(std::move(metadata).error());
+  } else {
+    const ComponentSpec spec{document.name, document.type, document.version, *std::move(metadata)};
+    auto made = co_await make(spec, deadline);
+    state->result.emplace(std::move(made));
+  }
+  state->ended.wake_all();
+}
+
+}  // namespace
+
+Task<Result<std::shared_ptr<Component>>> ComponentSet::make_one(const config::Component& document) {
+  EventLoop& loop = context_.loop();
+  const Deadline deadline = loop.deadline_in(document.init_timeout);
+  const auto state = std::make_shared<Attempt>();
+  TaskScope scope(loop);
+  scope.spawn(attempt(context_, make_, document, deadline, state));
+  // A little later than the deadline that the attempt itself was given.
+  const Deadline give_up = loop.deadline_in(document.init_timeout + std::chrono::milliseconds(50));
+  while (!state->result) {
+    if (co_await state->ended.wait(loop, give_up) == Wake::kDeadline && !state->result) {
+      co_return Error{Errc::kDeadlineExceeded,
+                      fmt::format("not initialised within {} ms",
+                                  std::chrono::duration_cast<std::chrono::milliseconds>(document.init_timeout).count())};
+    }
+  }
+  co_return std::move(*state->result);
+}
+
+ComponentSet::Found ComponentSet::find(std::string_view name, std::string_view app) const {
+  const auto slot = slots_.find(name);
+  if (slot == slots_.end() || !visible_to(slot->second->document.scopes, app)) {
+    const bool any = std::ranges::any_of(
+        slots_, [&](const auto& entry) { return visible_to(entry.second->document.scopes, app); });
+    return {nullptr, any ? Absent::kUnknown : Absent::kNoneConfigured, {}};
+  }
+  if (slot->second->component != nullptr) return {slot->second->component, Absent::kUnknown, {}};
+  return {nullptr, Absent::kNotReady, slot->second->reason};
+}
+
+Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::string app, Deadline deadline) {
+  while (true) {
+    Found found = find(name, app);
+    if (found.component != nullptr || found.absent != Absent::kNotReady) co_return found;
+    const auto slot = slots_.find(name);
+    if (slot->second->attempted) co_return found;
+    if (co_await changed_.wait(context_.loop(), deadline) == Wake::kDeadline) co_return found;
+  }
+}
+
+std::vector<ComponentStatus> ComponentSet::status() const {
+  std::vector<ComponentStatus> all;
+  for (const auto& [name, slot] : slots_) {
+    ComponentStatus status;
+    status.name = name;
+    status.type = slot->document.type;
+    status.version = slot->document.version;
+    status.ignore_errors = slot->document.ignore_errors;
+    status.scopes = slot->document.scopes;
+    if (slot->component != nullptr) {
+      const auto down = slot->component->down_reason();
+      status.state = down ? ComponentState::kDown : ComponentState::kUp;
+      status.reason = down.value_or(slot->current ? "" : "an older document serves: " + slot->reason);
+      status.capabilities = slot->component->capabilities();
+    } else {
+      status.state = slot->attempted ? ComponentState::kDown : ComponentState::kInit;
+      status.reason = slot->reason;
+    }
+    all.push_back(std::move(status));
+  }
+  return all;
+}
+
+void ComponentSet::clear() {
+  scope_.cancel_all();
+  slots_.clear();
+  changed_.wake_all();
+}
+
+}  // namespace caisson::sdk

@@ -1,0 +1,188 @@
+#include <charconv>
+#include <cstdlib>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "sdk/component_set.hpp"
+
+namespace caisson::sdk {
+
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+Error bad(std::string_view name, std::string_view what) {
+  return {Errc::kInvalidArgument, fmt::format("metadata '{}' {}", name, what)};
+}
+
+std::string random_uuid() {
+  std::random_device source;
+  std::uint32_t word[4] = {source(), source(), source(), source()};
+  word[1] = (word[1] & 0xFFFF0FFF) | 0x00004000;  // version 4
+  word[2] = (word[2] & 0x3FFFFFFF) | 0x80000000;  // RFC 4122 variant
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", word[0], word[1] >> 16,
+                     word[1] & 0xFFFF, word[2] >> 16, word[2] & 0xFFFF, word[3]);
+}
+
+void replace_all(std::string& text, std::string_view what, const std::string& with) {
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
+    text.replace(at, what.size(), with);
+  }
+}
+
+/// The placeholders that do not depend on an app; {appID} and {namespace} are the capability's.
+void fill_placeholders(std::string& value) {
+  if (value.find('{') == std::string::npos) return;
+  const char* const pod = std::getenv("POD_NAME");
+  replace_all(value, "{podName}", pod == nullptr ? "" : pod);
+  if (value.find("{uuid}") != std::string::npos) replace_all(value, "{uuid}", random_uuid());
+}
+
+/// Whether a component may read the variable (facts of `envRef`): never the runtime's own tokens.
+bool may_read_environment(std::string_view name) {
+  const std::string upper_blocked = lower(name);
+  if (upper_blocked == "app_api_token" || upper_blocked.starts_with("dapr_")) return false;
+  if (name.find(' ') != std::string_view::npos || name.empty()) return false;
+  const char* const allowed = std::getenv("DAPR_ENV_KEYS");
+  if (allowed == nullptr) return true;
+  const std::string list = fmt::format(" {} ", lower(allowed));
+  return list.find(fmt::format(" {} ", lower(name))) != std::string::npos;
+}
+
+std::string environment_value(std::string_view component, const std::string& name) {
+  const char* const value = may_read_environment(name) ? std::getenv(name.c_str()) : nullptr;
+  if (value == nullptr) {
+    log(LogLevel::kWarning,
+        fmt::format("component '{}': environment variable '{}' is not set or not allowed", component, name));
+    return {};
+  }
+  return value;
+}
+
+}  // namespace
+
+std::optional<std::string> Metadata::find(std::string_view name) const {
+  for (const auto& [key, value] : items_) {
+    if (equal_ignoring_case(key, name)) return value;
+  }
+  return std::nullopt;
+}
+
+std::string Metadata::get(std::string_view name, std::string_view otherwise) const {
+  return find(name).value_or(std::string(otherwise));
+}
+
+Result<bool> Metadata::get_bool(std::string_view name, bool otherwise) const {
+  const auto value = find(name);
+  return value && !value->empty() ? is_truthy(*value) : otherwise;
+}
+
+Result<std::int64_t> Metadata::get_int(std::string_view name, std::int64_t otherwise) const {
+  const auto value = find(name);
+  if (!value || value->empty()) return otherwise;
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
+  if (error != std::errc() || end != value->data() + value->size()) return bad(name, "is not a whole number");
+  return number;
+}
+
+Result<Nanos> Metadata::get_duration(std::string_view name, Nanos otherwise) const {
+  const auto value = find(name);
+  if (!value || value->empty()) return otherwise;
+  const auto duration = parse_duration(*value);
+  if (!duration) return bad(name, "is not a duration such as 500ms, 1m30s or a number of milliseconds");
+  return *duration;
+}
+
+Result<Nanos> parse_duration(std::string_view text) {
+  const Error error{Errc::kInvalidArgument, fmt::format("'{}' is not a duration", text)};
+  std::string_view rest = text;
+  const bool negative = rest.starts_with('-');
+  if (negative || rest.starts_with('+')) rest.remove_prefix(1);
+  if (rest.empty()) return error;
+
+  if (rest.find_first_not_of("0123456789") == std::string_view::npos) {
+    std::int64_t milliseconds = 0;
+    const auto parsed = std::from_chars(rest.data(), rest.data() + rest.size(), milliseconds);
+    constexpr std::int64_t kMost = Nanos::max().count() / 1'000'000;
+    if (parsed.ec != std::errc() || milliseconds > kMost) return error;
+    const Nanos span = std::chrono::milliseconds(milliseconds);
+    return negative ? -span : span;
+  }
+
+  struct Unit {
+    std::string_view name;
+    double nanos;
+  };
+  constexpr Unit kUnits[] = {{"ns", 1},   {"us", 1e3}, {"\u00b5s", 1e3}, {"\u03bcs", 1e3},
+                             {"ms", 1e6}, {"s", 1e9},  {"m", 60e9},      {"h", 3600e9}};
+  double total = 0;
+  while (!rest.empty()) {
+    double number = 0;
+    const auto parsed = std::from_chars(rest.data(), rest.data() + rest.size(), number, std::chars_format::fixed);
+    if (parsed.ec != std::errc() || number < 0) return error;
+    rest.remove_prefix(static_cast<std::size_t>(parsed.ptr - rest.data()));
+    const std::size_t unit_length = std::min(rest.find_first_of("0123456789."), rest.size());
+    const std::string_view unit_name = rest.substr(0, unit_length);
+    const Unit* unit = nullptr;
+    for (const Unit& candidate : kUnits) {
+      if (candidate.name == unit_name) unit = &candidate;
+    }
+    if (unit == nullptr) return error;
+    total += number * unit->nanos;
+    rest.remove_prefix(unit_length);
+  }
+  if (total > static_cast<double>(Nanos::max().count()) / 2) return error;
+  const Nanos span(static_cast<std::int64_t>(total + 0.5));
+  return negative ? -span : span;
+}
+
+bool is_truthy(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  const std::string value = lower(text);
+  return value == "y" || value == "yes" || value == "true" || value == "t" || value == "on" || value == "1";
+}
+
+Task<Result<Metadata>> resolve_metadata(Context& context, const config::Component& component,
+                                        Deadline deadline) {
+  std::vector<std::pair<std::string, std::string>> items;
+  for (const config::MetadataItem& item : component.metadata) {
+    std::string value = item.value;
+    if (!item.env.empty()) {
+      value = environment_value(component.name, item.env);
+    } else if (!item.secret_name.empty()) {
+      const Field headers[] = {{"store", component.secret_store},
+                               {"name", item.secret_name},
+                               {"key", item.secret_key.empty() ? item.secret_name : item.secret_key}};
+      Envelope call;
+      call.target = "secrets.resolve";
+      call.headers = headers;
+      auto reply = co_await context.call(call, Buffer(), deadline);
+      if (!reply) {
+        co_return Error{reply.error().code, fmt::format("metadata '{}': secret '{}' of store '{}': {}", item.name,
+                                                        item.secret_name, component.secret_store,
+                                                        reply.error().message)};
+      }
+      if (reply->head->status() >= 300) {
+        co_return Error{Errc::kNotFound, fmt::format("metadata '{}': secret '{}' of store '{}': {}", item.name,
+                                                     item.secret_name, component.secret_store,
+                                                     reply->head.payload())};
+      }
+      value = std::string(reply->head.payload());
+    } else {
+      fill_placeholders(value);
+    }
+    items.emplace_back(item.name, std::move(value));
+  }
+  co_return Metadata(std::move(items));
+}
+
+}  // namespace caisson::sdk
