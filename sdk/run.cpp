@@ -1,0 +1,156 @@
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+
+#include <CLI/CLI.hpp>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bus/log.hpp"
+#include "bus/transport.hpp"
+#include "sdk/process.hpp"
+#include "sdk/watchdog.hpp"
+
+namespace caisson::sdk {
+
+namespace {
+
+struct Flags {
+  std::vector<std::string> addresses;
+  std::string run_dir;
+  std::string data_dir;
+  std::string instance;
+  std::string log_level = "info";
+  bool log_as_json = false;
+  bool print_manifest = false;
+  unsigned drain_seconds = 5;
+  unsigned watchdog_ms = 2000;
+  std::vector<std::string> rest;
+};
+
+/// Parses argv; an exit code when the process is done already (--help, a wrong flag).
+std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& flags) {
+  CLI::App app(fmt::format("Caisson's {} capability. `caisson up` starts it; by hand, give it the address of a "
+                           "gateway.", name),
+               fmt::format("caisson-{}", name));
+  app.set_version_flag("--version", CAISSON_VERSION);
+  app.add_option("--connect", flags.addresses, "Address of a gateway's socket for this capability (repeatable)");
+  app.add_option("--run-dir", flags.run_dir, "Folder for the pid file and the counter table");
+  app.add_option("--data-dir", flags.data_dir, "Folder for what must survive a restart");
+  app.add_option("--instance", flags.instance, "Name of this instance")->default_str(std::string(name));
+  app.add_option("--log-level", flags.log_level, "debug, info, warn, error or fatal");
+  app.add_flag("--log-as-json", flags.log_as_json, "Log JSON lines");
+  app.add_flag("--print-manifest", flags.print_manifest, "Print the manifest and exit");
+  app.add_option("--drain-seconds", flags.drain_seconds, "Longest time to finish requests after SIGTERM");
+  app.add_option("--watchdog-ms", flags.watchdog_ms, "End the process when its loop is stuck this long; 0: never");
+  app.allow_extras();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  flags.rest = app.remaining();
+  if (flags.instance.empty()) flags.instance = name;
+  return std::nullopt;
+}
+
+Result<void> make_folder(const std::string& path, std::string_view flag) {
+  if (path.empty()) return ok();
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return Error{Errc::kUnavailable, fmt::format("{} {}: {}", flag, path, error.message())};
+  return ok();
+}
+
+Result<void> write_pid(const std::string& path) {
+  const std::string text = std::to_string(::getpid()) + "\n";
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (fd >= 0) ::close(fd);
+  if (!written) return Error{Errc::kUnavailable, fmt::format("{}: cannot write the pid", path)};
+  return ok();
+}
+
+/// SIGTERM and SIGINT as a descriptor: blocked before any thread starts.
+int block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+Task<void> drain_and_stop(Process& process, Nanos patience) {
+  EventLoop& loop = process.loop();
+  co_await process.drain(loop.deadline_in(patience));
+  loop.stop();
+}
+
+int serve(std::string_view name, const Flags& flags, const MakeCapability& make) {
+  const int signals = block_signals();
+  start_logging(flags.instance, flags.log_level, flags.log_as_json);
+  const SystemClock clock;
+  EventLoop loop(clock);
+
+  const auto fail = [](const Error& error) {
+    log(LogLevel::kError, error.message);
+    return 1;
+  };
+  Process::Options options{std::string(name), flags.instance, flags.data_dir, {}, flags.rest};
+  if (const auto made = make_folder(flags.data_dir, "--data-dir"); !made) return fail(made.error());
+  if (!flags.run_dir.empty()) {
+    const std::string own = flags.run_dir + "/" + std::string(name);
+    if (const auto made = make_folder(own, "--run-dir"); !made) return fail(made.error());
+    options.counters_path = std::filesystem::absolute(own + "/" + flags.instance + ".counters");
+    const auto written = write_pid(flags.run_dir + "/" + flags.instance + ".pid");
+    if (!written) return fail(written.error());
+  }
+
+  Transport transport(loop);
+  Process process(loop, std::move(options), make);
+  if (const auto started = process.start(); !started) return fail(started.error());
+  for (const std::string& address : flags.addresses) {
+    process.connect(address, [&transport](const std::string& to) { return transport.connect(to); });
+  }
+
+  TaskScope scope(loop);
+  FdWatch on_signal(loop, [&](std::uint32_t) {
+    signalfd_siginfo info{};
+    while (::read(signals, &info, sizeof info) == sizeof info) {
+      if (!scope.empty()) ::_exit(1);  // asked a second time: at once
+      log(LogLevel::kInfo, "draining");
+      scope.spawn(drain_and_stop(process, std::chrono::seconds(flags.drain_seconds)));
+    }
+  });
+  if (const auto watching = on_signal.start(signals, EPOLLIN); !watching) return fail(watching.error());
+  std::optional<Watchdog> watchdog;
+  if (flags.watchdog_ms > 0) watchdog.emplace(loop, std::chrono::milliseconds(flags.watchdog_ms));
+
+  loop.run();
+  log(LogLevel::kInfo, "stopped");
+  return 0;
+}
+
+int print_manifest(std::string_view name, const Flags& flags, const MakeCapability& make) {
+  const SystemClock clock;
+  EventLoop loop(clock);
+  Process::Options options{std::string(name), flags.instance, {}, {}, flags.rest};
+  const Process process(loop, std::move(options), make);
+  std::printf("%s\n", to_json(process.manifest()).c_str());
+  return 0;
+}
+
+}  // namespace
+
+int run(int argc, char** argv, std::string_view name, const MakeCapability& make) {
+  Flags flags;
+  if (const auto done = parse(argc, argv, name, flags)) return *done;
+  return flags.print_manifest ? print_manifest(name, flags, make) : serve(name, flags, make);
+}
+
+}  // namespace caisson::sdk
