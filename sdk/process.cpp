@@ -73,6 +73,7 @@ void Process::adopt(std::unique_ptr<Lane> lane) {
   Gateway& gateway = gateways_.emplace_back();
   gateway.address = "inproc";
   open_link(gateway, std::move(lane));
+  scope_.spawn(stay_adopted(gateway));
 }
 
 bool Process::linked() const {
@@ -87,11 +88,7 @@ Task<void> Process::stay_linked(Gateway& gateway, Connect connect) {
     auto lane = connect(gateway.address);
     if (lane) {
       open_link(gateway, *std::move(lane));
-      while (!gateway.lost) {
-        co_await gateway.changed.wait(loop_, Deadline::never());
-        if (gateway.link->ready()) pause = kFirstReconnect;
-      }
-      close_link(gateway);
+      if (co_await until_lost(gateway)) pause = kFirstReconnect;
     } else {
       link_log_.log(LogLevel::kWarning, fmt::format("{}: {}", gateway.address, lane.error().message));
     }
@@ -99,6 +96,18 @@ Task<void> Process::stay_linked(Gateway& gateway, Connect connect) {
     pause = std::min(pause * 2, kLongestReconnect);
   }
 }
+
+/// Waits for the link's end and clears up after it; true when it had been ready.
+Task<bool> Process::until_lost(Gateway& gateway) {
+  while (!gateway.lost) co_await gateway.changed.wait(loop_, Deadline::never());
+  const bool was_ready = gateway.link->ready();
+  gateway.link.reset();
+  const auto apps = gateway.apps;
+  for (const std::string& app : apps) forget_app(gateway, app);
+  co_return was_ready;
+}
+
+Task<void> Process::stay_adopted(Gateway& gateway) { co_await until_lost(gateway); }
 
 void Process::open_link(Gateway& gateway, std::unique_ptr<Lane> lane) {
   gateway.lost = false;
@@ -117,12 +126,6 @@ void Process::open_link(Gateway& gateway, std::unique_ptr<Lane> lane) {
   };
   gateway.link = std::make_unique<Link>(loop_, std::move(lane), Side::kCapability, options, std::move(handlers));
   gateway.link->start(options_.name, hello());
-}
-
-void Process::close_link(Gateway& gateway) {
-  gateway.link.reset();
-  const auto apps = gateway.apps;
-  for (const std::string& app : apps) forget_app(gateway, app);
 }
 
 Process::Gateway* Process::gateway_of(std::string_view app) {

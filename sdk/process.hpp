@@ -75,8 +75,9 @@ class Process final : public Context {
   };
 
   Task<void> stay_linked(Gateway& gateway, Connect connect);
+  Task<void> stay_adopted(Gateway& gateway);
+  Task<bool> until_lost(Gateway& gateway);
   void open_link(Gateway& gateway, std::unique_ptr<Lane> lane);
-  void close_link(Gateway& gateway);
   [[nodiscard]] Gateway* gateway_of(std::string_view app);
 
   Task<void> serve(Gateway& gateway, Incoming incoming);
