@@ -37,6 +37,8 @@ class MemoryRef {
   void reset() noexcept {
     if (memory_ != nullptr) std::exchange(memory_, nullptr)->release();
   }
+  /// Gives the loan up to somebody else who will release it.
+  [[nodiscard]] Memory* detach() noexcept { return std::exchange(memory_, nullptr); }
   [[nodiscard]] Memory* get() const { return memory_; }
   [[nodiscard]] explicit operator bool() const { return memory_ != nullptr; }
 
@@ -75,6 +77,8 @@ class Buffer {
   /// Shows fewer of the bytes, from the front.
   void truncate(std::size_t size) { bytes_ = bytes_.substr(0, size); }
 
+  /// False for bytes that only are there as long as somebody else keeps them.
+  [[nodiscard]] bool owned() const { return static_cast<bool>(owner_); }
   /// The owner, for a lane that hands the memory to a library; the Buffer is empty afterwards.
   MemoryRef take_owner() {
     bytes_ = {};

@@ -202,7 +202,8 @@ bool EventLoop::poll_descriptors(Nanos max_wait) {
 
 bool EventLoop::run_timers() {
   bool worked = false;
-  while (!timers_.empty() && timers_.front()->at_ <= now_) {
+  // No more than there are now: one that starts itself again for this moment leaves the loop its turns.
+  for (std::size_t left = timers_.size(); left > 0 && !timers_.empty() && timers_.front()->at_ <= now_; --left) {
     Timer& timer = *timers_.front();
     heap_remove(timer);
     timer.expired_();

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace caisson {
@@ -39,6 +40,7 @@ class InprocLane final : public Lane {
   }
   ~InprocLane() override {
     pipe_->ends[end_] = nullptr;
+    const std::deque<Message> unread = std::exchange(pipe_->towards[end_], {});
     if (InprocLane* peer = pipe_->ends[1 - end_]) peer->schedule();
   }
 
@@ -54,7 +56,7 @@ class InprocLane final : public Lane {
 
   Result<void> publish(const Envelope& envelope, Buffer& payload) override {
     InprocLane* const peer = pipe_->ends[1 - end_];
-    if (peer == nullptr) return Error{Errc::kUnavailable, "the peer is gone"};
+    if (peer == nullptr || down_) return Error{Errc::kUnavailable, "the peer is gone"};
     if (payload.size() > kMaxPayload) return Error{Errc::kInvalidArgument, "payload is over the limit"};
     auto& queue = pipe_->towards[1 - end_];
     if (queue.size() >= pipe_->capacity) {
@@ -89,14 +91,15 @@ class InprocLane final : public Lane {
     auto& queue = pipe->towards[end_];
     const int end = end_;
     // Only what waits now, so that two ends that answer each other leave the loop its turns.
-    for (std::size_t left = queue.size(); left > 0 && pipe->ends[end] == this; --left) {
+    for (std::size_t left = queue.size(); left > 0 && pipe->ends[end] == this && !down_; --left) {
       Message message = std::move(queue.front());
       queue.pop_front();
       if (pipe->refused[1 - end]) tell_writable();
       hand_over(std::move(message));
     }
     if (pipe->ends[end] != this) return;
-    if (pipe->ends[1 - end] == nullptr && queue.empty() && !down_) {
+    if (down_) return queue.clear();
+    if (pipe->ends[1 - end] == nullptr && queue.empty()) {
       down_ = true;
       receiver_->on_down({Errc::kUnavailable, "the peer is gone"});
     } else if (!queue.empty()) {

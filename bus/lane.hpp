@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "bus/buffer.hpp"
 #include "bus/frame.hpp"
@@ -60,12 +61,21 @@ class Lane {
 };
 
 /// Accepts the lanes of one capability's instances: the gateway's end of a socket directory.
+///
+/// Used on one event loop's thread. Lanes that were handed out may go down with the listener.
 class LaneListener {
  public:
   virtual ~LaneListener() = default;
   /// Called for every new peer, with a lane that has not been started.
   using Accept = std::function<void(std::unique_ptr<Lane>)>;
+  /// Binds and begins to accept, once. kAlreadyExists: somebody else listens there.
   virtual Result<void> listen(Accept accept) = 0;
+
+  /// Where it listens, in the form connect() takes; with the port that was chosen for port 0.
+  /// Empty before listen().
+  [[nodiscard]] virtual std::string address() const { return {}; }
+  /// Over all peers, those included that never became a lane.
+  [[nodiscard]] virtual LaneCounters counters() const { return {}; }
 };
 
 }  // namespace caisson

@@ -1,13 +1,23 @@
 #include "bus/link.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace caisson {
 
 namespace {
 
-/// Bytes of a streamed body that may be under way before the reader gives more credit.
+/// What a streamed body may have under way before the reader gives more credit, in bytes as
+/// cost_of() counts them. The piece that travels with a head is not counted.
 constexpr std::int64_t kStreamWindow = 256 * 1024;
+/// No honest peer gives more; keeps the sum from overflowing.
+constexpr std::int64_t kMostCredit = std::int64_t{1} << 40;
+/// Owed frames carry text of ours; an envelope has a limit.
+constexpr std::size_t kLongestMessage = 4096;
+
+/// Each piece costs its memory's keeping too, else a body in pieces of one byte (or none) would
+/// take many times its window. Both sides count like this.
+std::int64_t cost_of(std::size_t size) { return static_cast<std::int64_t>(size) + 256; }
 
 Error link_down() { return {Errc::kUnavailable, "the link is down"}; }
 
@@ -56,7 +66,7 @@ struct Exchange {
 
   void fail(const Error& error) {
     link = nullptr;
-    in_error = error;
+    if (!std::exchange(in_ended, true)) in_error = error;  // a whole body stays readable
     if (!replied && asked) reply_error = error;
     in_changed.wake_all();
     out_changed.wake_all();
@@ -71,15 +81,14 @@ Task<Result<std::optional<Buffer>>> BodyReader::next(Deadline deadline) {
   Exchange& exchange = *exchange_;
   while (exchange.pieces.empty()) {
     if (exchange.in_error) co_return *exchange.in_error;
-    if (exchange.in_ended) co_return std::optional<Buffer>();
-    if (exchange.link == nullptr) co_return link_down();
+    if (exchange.in_ended || exchange.link == nullptr) co_return std::optional<Buffer>();
     if (co_await exchange.in_changed.wait(exchange.link->loop_, deadline) == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "no more of the body arrived in time"};
     }
   }
   std::optional<Buffer> piece = std::move(exchange.pieces.front());
   exchange.pieces.pop_front();
-  exchange.in_unacknowledged += static_cast<std::int64_t>(piece->size());
+  exchange.in_unacknowledged += cost_of(piece->size());
   if (exchange.link != nullptr && !exchange.in_ended &&
       exchange.in_unacknowledged >= kStreamWindow / 2) {
     exchange.in_budget += exchange.in_unacknowledged;
@@ -117,38 +126,48 @@ BodyWriter::~BodyWriter() { fail({Errc::kCancelled, "the body was given up"}); }
 Task<Result<void>> BodyWriter::write(Buffer piece, Deadline deadline) {
   if (exchange_ == nullptr) co_return Error{Errc::kFailedPrecondition, "the body has ended"};
   const std::shared_ptr<Exchange> exchange = exchange_;
-  while (exchange->link != nullptr && exchange->out_credit <= 0 && !exchange->out_ended) {
-    EventLoop& loop = exchange->link->loop_;
-    if (co_await exchange->out_changed.wait(loop, deadline) == Wake::kDeadline) {
-      co_return Error{Errc::kDeadlineExceeded, "the reader of the body did not keep up"};
-    }
-  }
-  if (exchange->link == nullptr) co_return link_down();
-  if (exchange->out_ended) co_return Error{Errc::kCancelled, "nobody reads the body any more"};
-  exchange->out_credit -= static_cast<std::int64_t>(piece.size());
   Envelope data;
   data.kind = wire::Kind::StreamData;
   data.id = exchange->id;
   data.flags = exchange->stream_flags();
-  co_return co_await exchange->link->publish_when_room(data, std::move(piece), deadline);
+  const std::int64_t cost = cost_of(piece.size());
+  // Looked at again after every wait: the body may have been ended meanwhile, and nothing may
+  // follow its end.
+  while (true) {
+    if (exchange->link == nullptr) co_return link_down();
+    if (exchange->out_ended) co_return Error{Errc::kCancelled, "nobody reads the body any more"};
+    if (piece.empty()) co_return ok();
+    EventLoop& loop = exchange->link->loop_;
+    if (exchange->out_credit <= 0) {
+      if (co_await exchange->out_changed.wait(loop, deadline) == Wake::kDeadline) {
+        co_return Error{Errc::kDeadlineExceeded, "the reader of the body did not keep up"};
+      }
+      continue;
+    }
+    Result<void> sent = exchange->link->publish(data, piece);
+    if (sent) exchange->out_credit -= cost;
+    if (sent || sent.error().code != Errc::kResourceExhausted) co_return sent;
+    if (co_await exchange->link->room_.wait(loop, deadline) == Wake::kDeadline) {
+      co_return Error{Errc::kDeadlineExceeded, "the lane had no room for the body in time"};
+    }
+  }
 }
 
-Task<Result<void>> BodyWriter::finish(Deadline deadline) {
+Task<Result<void>> BodyWriter::finish(Deadline) {
   if (exchange_ == nullptr) co_return ok();
   const std::shared_ptr<Exchange> exchange = std::move(exchange_);
   if (exchange->link == nullptr) co_return link_down();
   if (std::exchange(exchange->out_ended, true)) co_return ok();
-  Envelope end;
-  end.kind = wire::Kind::StreamEnd;
-  end.id = exchange->id;
-  end.flags = exchange->stream_flags();
-  co_return co_await exchange->link->publish_when_room(end, Buffer(), deadline);
+  exchange->link->owe({wire::Kind::StreamEnd, exchange->stream_flags(), exchange->id, 0, {Errc::kOk, {}}});
+  co_return ok();
 }
 
 void BodyWriter::fail(Error error) {
   const std::shared_ptr<Exchange> exchange = std::move(exchange_);
   if (exchange == nullptr || exchange->link == nullptr) return;
   if (std::exchange(exchange->out_ended, true)) return;
+  exchange->out_changed.wake_all();
+  if (error.code == Errc::kOk) error.code = Errc::kUnknown;  // a cut body never looks whole
   exchange->link->owe({wire::Kind::StreamEnd, exchange->stream_flags(), exchange->id, 0, std::move(error)});
 }
 
@@ -164,7 +183,9 @@ Task<Result<Reply>> OpenCall::reply(Deadline deadline) {
     }
   }
   if (state.reply_error) co_return *state.reply_error;
-  Reply answer{*std::move(state.reply), BodyReader(exchange)};
+  // A whole answer holds no place in the window, however long its frame is kept.
+  const bool whole = state.in_ended && state.pieces.empty() && !state.in_error;
+  Reply answer{*std::move(state.reply), whole ? BodyReader() : BodyReader(exchange)};
   state.reply.reset();
   co_return answer;
 }
@@ -190,27 +211,32 @@ Envelope reply_envelope(const Envelope& given, std::uint64_t id, bool streamed) 
 }  // namespace
 
 Task<Result<void>> Incoming::reply(const Envelope& reply, Buffer body) {
-  if (exchange_->link == nullptr) co_return link_down();
-  const Envelope out = reply_envelope(reply, exchange_->id, false);
-  exchange_->replied = true;
-  co_return co_await exchange_->link->publish_when_room(out, std::move(body), deadline_);
+  const std::shared_ptr<Exchange> exchange = exchange_;
+  if (exchange->link == nullptr) co_return link_down();
+  if (exchange->replied) co_return Error{Errc::kFailedPrecondition, "the request was answered before"};
+  const Envelope out = reply_envelope(reply, exchange->id, false);
+  Result<void> sent = co_await exchange->link->publish_when_room(out, std::move(body), deadline_);
+  // Only now: an answer that was not sent leaves the asker waiting for another.
+  if (sent) exchange->replied = true;
+  co_return sent;
 }
 
 Task<Result<void>> Incoming::reply_error(Error error) {
   Envelope out;
-  out.error = error.code;
-  out.message = error.message;
+  out.error = error.code == Errc::kOk ? Errc::kUnknown : error.code;
+  out.message = std::string_view(error.message).substr(0, kLongestMessage);
   co_return co_await reply(out, Buffer());
 }
 
 Task<Result<BodyWriter>> Incoming::reply_streamed(const Envelope& reply, Buffer first) {
-  if (exchange_->link == nullptr) co_return link_down();
-  const Envelope out = reply_envelope(reply, exchange_->id, true);
-  exchange_->replied = true;
-  exchange_->out_ended = false;
-  exchange_->out_credit -= static_cast<std::int64_t>(first.size());
-  CO_TRY(co_await exchange_->link->publish_when_room(out, std::move(first), deadline_));
-  co_return BodyWriter(exchange_);
+  const std::shared_ptr<Exchange> exchange = exchange_;
+  if (exchange->link == nullptr) co_return link_down();
+  if (exchange->replied) co_return Error{Errc::kFailedPrecondition, "the request was answered before"};
+  const Envelope out = reply_envelope(reply, exchange->id, true);
+  CO_TRY(co_await exchange->link->publish_when_room(out, std::move(first), deadline_));
+  exchange->replied = true;
+  exchange->out_ended = exchange->cancelled;
+  co_return BodyWriter(exchange);
 }
 
 // --- Link ---
@@ -238,17 +264,14 @@ Link::~Link() {
 void Link::start(std::string_view name, std::string hello) {
   last_in_ = last_out_ = loop_.clock().now();
   heartbeat_.start_after(options_.heartbeat);
+  hello_.emplace(Hello{std::string(name), Buffer(std::move(hello))});
+  started_ = true;
   lane_->start(*this);
-  Envelope envelope;
-  envelope.kind = wire::Kind::Hello;
-  envelope.target = name;
-  Buffer payload(std::move(hello));
-  const Result<void> sent = publish(envelope, payload);
-  if (!sent) close(sent.error());
+  pay_owed();  // a lane that is not connected yet has no room; on_writable() follows
 }
 
 void Link::close(Error reason) {
-  if (lane_down_) return;
+  if (lane_down_ || std::exchange(closing_, true)) return;
   loop_.post([this, alive = alive_, reason = std::move(reason)] {
     if (*alive) on_down(reason);
   });
@@ -261,6 +284,8 @@ void Link::violation(const std::string& what) {
 void Link::on_down(Error reason) {
   if (std::exchange(lane_down_, true)) return;
   heartbeat_.cancel();
+  owed_.clear();
+  hello_.reset();
   for (Table* table : {&asked_, &served_}) {
     Table orphans;
     orphans.swap(*table);
@@ -269,7 +294,9 @@ void Link::on_down(Error reason) {
   scope_.cancel_all();
   room_.wake_all();
   loop_.post([this, alive = alive_, reason = std::move(reason)] {
-    if (*alive && handlers_.down) handlers_.down(reason);
+    if (!*alive || !handlers_.down) return;
+    const auto handler = std::move(handlers_.down);  // outlives a link that it destroys
+    handler(reason);
   });
 }
 
@@ -290,15 +317,18 @@ void Link::beat() {
     Buffer nothing;
     [[maybe_unused]] const auto sent = publish(ping, nothing);  // a full lane is no news
   }
+  // A waiter that was woken and then destroyed took the wake with it.
+  if (has_room()) room_.wake_all();
   heartbeat_.start_after(options_.heartbeat);
 }
 
 // --- what comes in ---
 
 void Link::on_frame(Frame frame) {
-  if (lane_down_) return;
-  last_in_ = loop_.now();
+  if (down()) return;
   const wire::Kind kind = frame->kind();
+  if (!ready_ && kind == wire::Kind::Ping) return;  // some lanes probe a new peer; no sign of HELLO
+  last_in_ = loop_.now();
   if (!ready_ && kind != wire::Kind::Hello) return violation("a frame before HELLO");
   switch (kind) {
     case wire::Kind::Hello:
@@ -326,7 +356,7 @@ void Link::on_frame(Frame frame) {
       break;
   }
   // A newer peer may know kinds that this version does not; they carry nothing it relies on.
-  if (frame->version() > options_.schema_version) {
+  if (peer_version_ > options_.schema_version) {
     ++unknown_kinds_;
     return;
   }
@@ -343,6 +373,7 @@ void Link::on_hello(Frame frame) {
     return;
   }
   ready_ = true;
+  peer_version_ = frame->version();
   if (handlers_.control) handlers_.control(std::move(frame));
   room_.wake_all();
 }
@@ -356,23 +387,28 @@ void Link::on_request(Frame frame) {
   const auto exchange = std::make_shared<Exchange>(this, id, false);
   served_.emplace(id, exchange.get());
   exchange->in_ended = !frame.streamed();
-  exchange->in_budget -= static_cast<std::int64_t>(frame.payload().size());
   const Deadline deadline = deadline_of(frame.envelope());
   exchange->deadline = deadline;
-  Incoming incoming(std::move(frame), exchange, deadline);
-
   if (served_.size() > options_.max_served) {
-    exchange->replied = true;
-    owe({wire::Kind::Reply, 0, id, 0, {Errc::kResourceExhausted, "too many requests in flight"}});
-    return;
+    return refuse(*exchange, {Errc::kResourceExhausted, "too many requests in flight"});
   }
   if (deadline.passed(loop_.now())) {
-    exchange->replied = true;
-    owe({wire::Kind::Reply, 0, id, 0, {Errc::kDeadlineExceeded, "arrived after its deadline"}});
-    return;
+    return refuse(*exchange, {Errc::kDeadlineExceeded, "arrived after its deadline"});
   }
-  const TaskScope::Id task = scope_.spawn(handlers_.serve(std::move(incoming)));
-  if (const auto found = served_.find(id); found != served_.end()) found->second->task = task;
+  if (frame->hops() > kMaxHops) {
+    return refuse(*exchange, {Errc::kInvalidArgument, "a call was passed on too often"});
+  }
+  if (!handlers_.serve) {
+    return refuse(*exchange, {Errc::kUnimplemented, "nothing is served in this direction"});
+  }
+  const TaskScope::Id task = scope_.spawn(handlers_.serve(Incoming(std::move(frame), exchange, deadline)));
+  exchange->task = task;
+}
+
+/// Answers without running a handler.
+void Link::refuse(Exchange& exchange, Error error) {
+  exchange.replied = true;
+  owe({wire::Kind::Reply, 0, exchange.id, 0, std::move(error)});
 }
 
 void Link::on_reply(Frame frame) {
@@ -382,16 +418,24 @@ void Link::on_reply(Frame frame) {
   if (exchange.replied) return violation("a second reply");
   exchange.replied = true;
   exchange.in_ended = !frame.streamed();
-  exchange.in_budget -= static_cast<std::int64_t>(frame.payload().size());
-  if (!frame.streamed()) exchange.out_ended = true;  // nobody will read the rest of the request
   const Errc error = errc_from_wire(frame->error());
   if (error != Errc::kOk) {
     exchange.reply_error = Error{error, std::string(text(frame->message()))};
   } else {
     exchange.reply.emplace(std::move(frame));
   }
-  exchange.out_changed.wake_all();
   exchange.reply_arrived.wake_all();
+  if (exchange.in_ended) answer_complete(exchange);
+}
+
+/// Nobody reads the rest of a request that is answered: its writer stops, and a server that reads
+/// on all the same is told that no more comes.
+void Link::answer_complete(Exchange& exchange) {
+  if (std::exchange(exchange.out_ended, true)) return;
+  exchange.out_changed.wake_all();
+  room_.wake_all();  // the writer may be waiting for the lane instead
+  owe({wire::Kind::StreamEnd, exchange.stream_flags(), exchange.id, 0,
+       {Errc::kCancelled, "the answer came before the end of the request"}});
 }
 
 void Link::on_stream(Frame frame) {
@@ -406,22 +450,21 @@ void Link::on_stream(Frame frame) {
 
   switch (frame->kind()) {
     case wire::Kind::Credit:
-      exchange.out_credit += frame->credit();
+      exchange.out_credit = std::min(exchange.out_credit + frame->credit(), kMostCredit);
       exchange.out_changed.wake_all();
       return;
     case wire::Kind::StreamData:
       if (exchange.in_ended) return violation("data after the end of a body");
-      exchange.in_budget -= static_cast<std::int64_t>(frame.payload().size());
       // One piece may overdraw: the writer sends whenever it has any credit left.
-      if (exchange.in_budget < -static_cast<std::int64_t>(kMaxPayload)) {
-        return violation("data without credit");
-      }
+      if (exchange.in_budget <= 0) return violation("data without credit");
+      exchange.in_budget -= cost_of(frame.payload().size());
       exchange.pieces.push_back(std::move(frame).into_payload());
       break;
     default: {
-      exchange.in_ended = true;
+      if (std::exchange(exchange.in_ended, true)) return violation("a second end of a body");
       const Errc error = errc_from_wire(frame->error());
       if (error != Errc::kOk) exchange.in_error = Error{error, std::string(text(frame->message()))};
+      if (begun_here) answer_complete(exchange);
     }
   }
   exchange.in_changed.wake_all();
@@ -430,14 +473,23 @@ void Link::on_stream(Frame frame) {
 void Link::on_cancel(const wire::Envelope& envelope) {
   const auto found = served_.find(envelope.id());
   if (found == served_.end()) return;
-  found->second->cancelled = true;
-  if (found->second->task != 0) scope_.cancel(found->second->task);
+  Exchange& exchange = *found->second;
+  exchange.cancelled = true;
+  // Handles of the body may live elsewhere than in the task.
+  exchange.out_ended = true;
+  if (!std::exchange(exchange.in_ended, true)) {
+    exchange.in_error = Error{Errc::kCancelled, "the asker no longer waits"};
+  }
+  exchange.in_changed.wake_all();
+  exchange.out_changed.wake_all();
+  room_.wake_all();
+  if (exchange.task != 0) scope_.cancel(exchange.task);
 }
 
 // --- what goes out ---
 
 Result<std::shared_ptr<Exchange>> Link::begin(Envelope& request, Buffer& body, Deadline deadline) {
-  if (lane_down_) return link_down();
+  if (down()) return link_down();
   if (!ready_) return Error{Errc::kUnavailable, "the peer has not said HELLO yet"};
   if (asked_.size() >= options_.max_asked) {
     return Error{Errc::kResourceExhausted, "too many requests in flight"};
@@ -446,12 +498,10 @@ Result<std::shared_ptr<Exchange>> Link::begin(Envelope& request, Buffer& body, D
   request.kind = side_ == Side::kGateway ? wire::Kind::Request : wire::Kind::Call;
   request.id = next_id_++;
   set_deadline(request, deadline);
-  const std::size_t size = body.size();
   TRY(publish(request, body));
   auto exchange = std::make_shared<Exchange>(this, request.id, true);
   exchange->deadline = deadline;
   exchange->out_ended = (request.flags & kStreamed) == 0;
-  exchange->out_credit -= static_cast<std::int64_t>(size);
   asked_.emplace(request.id, exchange.get());
   return exchange;
 }
@@ -476,14 +526,15 @@ Task<Result<void>> Link::send_when_room(Envelope envelope, Buffer payload, Deadl
 }
 
 Result<void> Link::publish(const Envelope& envelope, Buffer& payload) {
-  if (lane_down_) return link_down();
+  if (down()) return link_down();
+  if (!started_) return Error{Errc::kFailedPrecondition, "the link has not been started"};
   // What is owed was promised earlier and goes first, so that nothing overtakes it.
-  if (!owed_.empty()) pay_owed();
-  if (!owed_.empty()) return Error{Errc::kResourceExhausted, "the lane is full"};
+  if (!pay_owed()) return Error{Errc::kResourceExhausted, "the lane is full"};
   Envelope out = envelope;
   out.version = options_.schema_version;
-  last_out_ = loop_.now();
-  return lane_->publish(out, payload);
+  Result<void> sent = lane_->publish(out, payload);
+  if (sent) last_out_ = loop_.now();
+  return sent;
 }
 
 Task<Result<void>> Link::publish_when_room(Envelope envelope, Buffer payload, Deadline deadline) {
@@ -498,12 +549,19 @@ Task<Result<void>> Link::publish_when_room(Envelope envelope, Buffer payload, De
 }
 
 void Link::owe(Owed owed) {
+  if (down()) return;
+  // A few per exchange; a peer that makes us owe more asks without reading the answers.
+  if (owed_.size() >= 4 * (options_.max_asked + options_.max_served)) {
+    return violation("too many answers are waiting to be read");
+  }
+  if (owed.error.message.size() > kLongestMessage) owed.error.message.resize(kLongestMessage);
   owed_.push_back(std::move(owed));
   pay_owed();
 }
 
-void Link::pay_owed() {
-  while (!owed_.empty() && !lane_down_) {
+bool Link::pay_owed() {
+  if (down() || !say_hello()) return false;
+  while (!owed_.empty()) {
     const Owed& next = owed_.front();
     Envelope out;
     out.version = options_.schema_version;
@@ -515,17 +573,35 @@ void Link::pay_owed() {
     out.message = next.error.message;
     Buffer nothing;
     const Result<void> sent = lane_->publish(out, nothing);
-    if (!sent && sent.error().code == Errc::kResourceExhausted) return;
+    if (!sent && sent.error().code == Errc::kResourceExhausted) return false;
+    last_out_ = loop_.now();
     owed_.pop_front();
   }
+  return true;
+}
+
+bool Link::say_hello() {
+  if (!hello_) return true;
+  Envelope envelope;
+  envelope.version = options_.schema_version;
+  envelope.kind = wire::Kind::Hello;
+  envelope.target = hello_->name;
+  const Result<void> sent = lane_->publish(envelope, hello_->payload);
+  if (!sent) {
+    if (sent.error().code != Errc::kResourceExhausted) close(sent.error());
+    return false;
+  }
+  last_out_ = loop_.now();
+  hello_.reset();
+  return true;
 }
 
 void Link::set_deadline(Envelope& envelope, Deadline deadline) const {
   if (deadline.is_never()) return;
   if (options_.same_host) {
-    envelope.deadline_ns = static_cast<std::uint64_t>(deadline.moment().count());
-  } else {
     // At least one, since zero means none.
+    envelope.deadline_ns = static_cast<std::uint64_t>(std::max(deadline.moment(), Nanos(1)).count());
+  } else {
     envelope.timeout_ns = static_cast<std::uint64_t>(deadline.left(loop_.clock().now()).count()) + 1;
   }
 }
@@ -553,7 +629,10 @@ void Link::forget(Exchange& exchange) {
   }
   served_.erase(id);
   if (exchange.cancelled) return;
-  if (!exchange.replied) {
+  if (exchange.replied) return;
+  if (exchange.deadline.passed(loop_.now())) {
+    owe({wire::Kind::Reply, 0, id, 0, {Errc::kDeadlineExceeded, "not answered before its deadline"}});
+  } else {
     owe({wire::Kind::Reply, 0, id, 0, {Errc::kInternal, "the request was dropped without an answer"}});
   }
 }

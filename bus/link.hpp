@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -47,8 +48,11 @@ class BodyWriter {
   BodyWriter& operator=(BodyWriter&& other);
   ~BodyWriter();
 
-  /// Sends one piece, as soon as the reader has given credit and the lane has room.
+  /// Sends one piece, as soon as the reader has given credit and the lane has room. One write at a
+  /// time. kCancelled: nobody reads the body any more, because the answer is complete or the asker
+  /// has gone; any error but kInvalidArgument leaves the body where it was before the piece.
   Task<Result<void>> write(Buffer piece, Deadline deadline);
+  /// Ends the body. Needs no room: the link sends the end before anything that is begun later.
   Task<Result<void>> finish(Deadline deadline);
   /// Ends the body with an error the reader will see.
   void fail(Error error);
@@ -75,7 +79,8 @@ struct OpenCall {
 };
 
 /// A request to serve. Answer it exactly once; dropped without an answer, the asker gets kInternal.
-/// When the asker cancels, the task that serves it is destroyed.
+/// When the asker cancels, the task that serves it is destroyed. An answer that could not be sent
+/// (a body over the limit) may be followed by another.
 class Incoming {
  public:
   Incoming(Frame head, std::shared_ptr<Exchange> exchange, Deadline deadline)
@@ -139,7 +144,7 @@ class Link final : private Lane::Receiver {
   void start(std::string_view name, std::string hello);
   /// True from the peer's HELLO on.
   [[nodiscard]] bool ready() const { return ready_; }
-  [[nodiscard]] bool down() const { return lane_down_; }
+  [[nodiscard]] bool down() const { return lane_down_ || closing_; }
   /// Ends the link from this side; `down` follows.
   void close(Error reason);
 
@@ -157,10 +162,10 @@ class Link final : private Lane::Receiver {
   Task<Result<void>> send_when_room(Envelope envelope, Buffer payload, Deadline deadline);
 
   /// True when another call() may be begun.
-  [[nodiscard]] bool has_room() const { return !lane_down_ && asked_.size() < options_.max_asked; }
+  [[nodiscard]] bool has_room() const { return ready_ && !down() && asked_.size() < options_.max_asked; }
   [[nodiscard]] std::size_t calls_in_flight() const { return asked_.size(); }
   [[nodiscard]] std::size_t serving() const { return served_.size(); }
-  /// Woken when a call ends or the lane has room again.
+  /// Woken when a call ends or the lane has room again. A hint: look at has_room() and try.
   WaitQueue& room() { return room_; }
 
   [[nodiscard]] Lane& lane() { return *lane_; }
@@ -181,6 +186,10 @@ class Link final : private Lane::Receiver {
     std::uint32_t credit;
     Error error;
   };
+  struct Hello {
+    std::string name;
+    Buffer payload;
+  };
   using Table = std::unordered_map<std::uint64_t, Exchange*>;
 
   void on_frame(Frame frame) override;
@@ -192,13 +201,17 @@ class Link final : private Lane::Receiver {
   void on_reply(Frame frame);
   void on_stream(Frame frame);
   void on_cancel(const wire::Envelope& envelope);
+  void refuse(Exchange& exchange, Error error);
+  void answer_complete(Exchange& exchange);
   void violation(const std::string& what);
 
   Result<std::shared_ptr<Exchange>> begin(Envelope& request, Buffer& body, Deadline deadline);
   Result<void> publish(const Envelope& envelope, Buffer& payload);
   Task<Result<void>> publish_when_room(Envelope envelope, Buffer payload, Deadline deadline);
   void owe(Owed owed);
-  void pay_owed();
+  /// Sends what is owed, HELLO first; false while some of it still waits for room.
+  bool pay_owed();
+  bool say_hello();
   void set_deadline(Envelope& envelope, Deadline deadline) const;
   [[nodiscard]] Deadline deadline_of(const wire::Envelope& envelope) const;
   void beat();
@@ -209,7 +222,10 @@ class Link final : private Lane::Receiver {
   Options options_;
   Handlers handlers_;
   bool ready_ = false;
+  bool closing_ = false;    // on_down() is posted; what still arrives is ignored
   bool lane_down_ = false;
+  std::optional<Hello> hello_;  // until it is sent; nothing goes before it
+  bool started_ = false;
   std::uint64_t next_id_ = 1;
   Table asked_;
   Table served_;
@@ -218,6 +234,7 @@ class Link final : private Lane::Receiver {
   Timer heartbeat_;
   Nanos last_in_{};
   Nanos last_out_{};
+  std::uint16_t peer_version_ = 0;
   std::uint64_t unknown_kinds_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<Lane> lane_;

@@ -78,6 +78,10 @@ Result<const wire::Envelope*> verify_envelope(std::span<const std::uint8_t> byte
     return Error{Errc::kInvalidArgument,
                  "envelope of " + std::to_string(bytes.size()) + " bytes is over the limit"};
   }
+  // The verifier looks at offsets only; reading numbers at odd addresses is not allowed.
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % kEnvelopeAlignment != 0) {
+    return Error{Errc::kInternal, "envelope at an odd address"};
+  }
   flatbuffers::Verifier verifier(bytes.data(), bytes.size(), /*max_depth=*/16, /*max_tables=*/256);
   if (!wire::VerifyEnvelopeBuffer(verifier)) {
     return Error{Errc::kInvalidArgument, "bytes are no envelope"};

@@ -16,6 +16,7 @@ namespace caisson {
 /// understood; anything else is refused at HELLO.
 inline constexpr std::uint16_t kSchemaVersion = 1;
 
+inline constexpr std::size_t kEnvelopeAlignment = 8;
 inline constexpr std::size_t kMaxEnvelope = 64 * 1024;
 inline constexpr std::size_t kMaxPayload = 16 * 1024 * 1024;
 inline constexpr std::uint8_t kMaxHops = 3;
@@ -74,8 +75,8 @@ struct Envelope {
 std::span<const std::uint8_t> encode(flatbuffers::FlatBufferBuilder& builder, const Envelope& envelope);
 
 /// Checks bytes that another process wrote: size, FlatBuffers structure (depth 16, 256 tables),
-/// identifier, a known kind, names and values in pairs. Only what passed may be read. The pointer
-/// points into `bytes`.
+/// identifier, a kind, names and values in pairs. Only what passed may be read. The pointer points
+/// into `bytes`, which begin at a multiple of kEnvelopeAlignment.
 Result<const wire::Envelope*> verify_envelope(std::span<const std::uint8_t> bytes);
 
 /// A string of a verified envelope, empty when absent.

@@ -1,0 +1,79 @@
+#include "bus/transport.hpp"
+
+#include <utility>
+
+#include "bus/inproc_lane.hpp"
+
+namespace caisson {
+
+/// A name inside this process under which lanes are handed out.
+class InprocListener final : public LaneListener {
+ public:
+  InprocListener(Transport& transport, Address address)
+      : transport_(transport), address_(std::move(address)) {}
+  ~InprocListener() override {
+    *alive_ = false;
+    if (accept_) transport_.inproc_.erase(address_.rest);
+  }
+
+  Result<void> listen(Accept accept) override {
+    if (accept_) return Error{Errc::kFailedPrecondition, "already listening on " + address_.text()};
+    if (!transport_.inproc_.try_emplace(address_.rest, this).second) {
+      return Error{Errc::kAlreadyExists, "another listener has the name " + address_.text()};
+    }
+    accept_ = std::move(accept);
+    return ok();
+  }
+
+  [[nodiscard]] std::string address() const override { return accept_ ? address_.text() : std::string(); }
+
+  /// The other end; this one is accepted in a later turn, as between processes.
+  std::unique_ptr<Lane> connect(EventLoop& loop) {
+    auto [ours, theirs] = make_inproc_lanes(loop);
+    auto kept = std::make_shared<std::unique_ptr<Lane>>(std::move(ours));
+    loop.post([this, alive = alive_, kept] {
+      if (*alive) accept_(std::move(*kept));
+    });
+    return std::move(theirs);
+  }
+
+ private:
+  Transport& transport_;
+  Address address_;
+  Accept accept_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+namespace {
+
+Error no_shared_memory_yet(const Address& address) {
+  return {Errc::kUnimplemented, "the shared-memory lane is not part of this version: " + address.text() +
+                                    " (use ipc://PATH)"};
+}
+
+}  // namespace
+
+ZmqContext& Transport::zmq() {
+  if (!zmq_) zmq_.emplace();
+  return *zmq_;
+}
+
+Result<std::unique_ptr<LaneListener>> Transport::make_listener(std::string_view text) {
+  ASSIGN(Address address, parse_address(text));
+  if (address.scheme == Address::Scheme::kShm) return no_shared_memory_yet(address);
+  if (address.scheme == Address::Scheme::kInproc) {
+    return std::unique_ptr<LaneListener>(std::make_unique<InprocListener>(*this, std::move(address)));
+  }
+  return make_zmq_listener(loop_, zmq(), std::move(address));
+}
+
+Result<std::unique_ptr<Lane>> Transport::connect(std::string_view text) {
+  ASSIGN(const Address address, parse_address(text));
+  if (address.scheme == Address::Scheme::kShm) return no_shared_memory_yet(address);
+  if (address.scheme != Address::Scheme::kInproc) return connect_zmq(loop_, zmq(), address);
+  const auto found = inproc_.find(address.rest);
+  if (found == inproc_.end()) return Error{Errc::kUnavailable, "nobody listens on " + address.text()};
+  return found->second->connect(loop_);
+}
+
+}  // namespace caisson
