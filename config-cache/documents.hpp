@@ -130,6 +130,9 @@ struct HttpEndpoint {
   std::string name;
   std::string base_url;
   std::vector<MetadataItem> headers;
+  /// rootCA, certificate, privateKey: PEM or a reference to it.
+  std::vector<MetadataItem> client_tls;
+  std::string renegotiation;  // Never, OnceAsClient, FreelyAsClient or empty
   std::string secret_store;
   std::vector<std::string> scopes;
   Origin origin;
