@@ -10,7 +10,7 @@
 namespace caisson::sdk {
 namespace {
 
-class CountersTest : public testing::Test {
+class CountersTest : public ::testing::Test {
  protected:
   CountersTest() {
     char pattern[] = "/tmp/caisson-counters-XXXXXX";

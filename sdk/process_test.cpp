@@ -60,7 +60,7 @@ class Recorder final : public Capability {
 };
 
 /// A process with one link, whose other end the test holds as the gateway.
-class ProcessTest : public testing::Test {
+class ProcessTest : public ::testing::Test {
  protected:
   ProcessTest() : process_(loop_, {"recorder", "recorder-1", {}, {}, {}}, [this](Context& context) {
       auto recorder = std::make_unique<Recorder>(context);

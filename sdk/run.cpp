@@ -37,7 +37,8 @@ std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& fl
                            "gateway.", name),
                fmt::format("caisson-{}", name));
   app.set_version_flag("--version", CAISSON_VERSION);
-  app.add_option("--connect", flags.addresses, "Address of a gateway's socket for this capability (repeatable)");
+  app.add_option("--connect", flags.addresses, "Address of a gateway's socket for this capability (repeatable)")
+      ->allow_extra_args(false);
   app.add_option("--run-dir", flags.run_dir, "Folder for the pid file and the counter table");
   app.add_option("--data-dir", flags.data_dir, "Folder for what must survive a restart");
   app.add_option("--instance", flags.instance, "Name of this instance")->default_str(std::string(name));
