@@ -329,7 +329,7 @@ TEST_F(ZmqLaneTest, AConnectionNobodyListensForGoesDown) {
   }
 }
 
-TEST_F(ZmqLaneTest, LanesMayOutliveTheirListenerAndTheTransport) {
+TEST_F(ZmqLaneTest, LanesGoDownWithTheirListener) {
   auto end = capability();
   run_until(loop_, [&] { return gateways_.size() == 1; });
 
@@ -340,6 +340,19 @@ TEST_F(ZmqLaneTest, LanesMayOutliveTheirListenerAndTheTransport) {
   Envelope app;
   app.kind = wire::Kind::App;
   EXPECT_EQ(gateways_[0]->link->send(app, nothing).error().code, Errc::kUnavailable);
+}
+
+TEST_F(ZmqLaneTest, ALaneMayOutliveTheTransportThatMadeIt) {
+  std::unique_ptr<Lane> lane;
+  {
+    Transport other(loop_);
+    lane = *other.connect(address_);
+  }
+
+  LinkEnd end(loop_, std::move(lane), Side::kCapability, Link::Options{}, echo);
+  run_until(loop_, [&] { return end.link->ready(); });
+
+  EXPECT_TRUE(ask(loop_, *end.link, std::string(100'000, 'x')));
 }
 
 TEST_F(ZmqLaneTest, ATcpPortInUseIsAnAnswer) {
