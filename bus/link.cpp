@@ -126,6 +126,7 @@ BodyWriter::~BodyWriter() { fail({Errc::kCancelled, "the body was given up"}); }
 Task<Result<void>> BodyWriter::write(Buffer piece, Deadline deadline) {
   if (exchange_ == nullptr) co_return Error{Errc::kFailedPrecondition, "the body has ended"};
   const std::shared_ptr<Exchange> exchange = exchange_;
+  if (exchange->link == nullptr) co_return link_down();
   Envelope data;
   data.kind = wire::Kind::StreamData;
   data.id = exchange->id;

@@ -54,7 +54,7 @@ Error no_shared_memory_yet(const Address& address) {
 }  // namespace
 
 ZmqContext& Transport::zmq() {
-  if (!zmq_) zmq_.emplace();
+  if (!zmq_) zmq_.emplace(loop_);
   return *zmq_;
 }
 

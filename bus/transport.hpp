@@ -15,7 +15,7 @@
 namespace caisson {
 
 /// Makes the lane that an address names, so that who uses lanes knows none of them. One per event
-/// loop, owned by main, and must outlive its inproc listeners. Starts ZeroMQ's threads with the
+/// loop, owned by main; dies before the loop and after its inproc listeners. Starts ZeroMQ's threads with the
 /// first address that needs them.
 ///
 /// Errors of both functions: kInvalidArgument (the text is no address), kUnimplemented (`shm://`),

@@ -9,11 +9,11 @@
 namespace caisson {
 
 /// ZeroMQ's context of one process: two threads and 3 MB, so it is made only where an `ipc://` or
-/// `tcp://` address is used. Serves the lanes of one event loop. May die before or after its lanes
-/// and the loop; the last of them ends it.
+/// `tcp://` address is used. Serves the lanes of one event loop and dies before the loop does; lanes
+/// may live longer, the last of them ends ZeroMQ's threads.
 class ZmqContext {
  public:
-  ZmqContext();
+  explicit ZmqContext(EventLoop& loop);
   ZmqContext(const ZmqContext&) = delete;
   ZmqContext& operator=(const ZmqContext&) = delete;
   ~ZmqContext();

@@ -6,8 +6,10 @@
 
 namespace caisson {
 
-ZmqContext::ZmqContext() : state_(std::make_shared<State>()) {}
-ZmqContext::~ZmqContext() = default;
+ZmqContext::ZmqContext(EventLoop& loop) : state_(std::make_shared<State>()) {
+  state_->returned->attach(loop);
+}
+ZmqContext::~ZmqContext() { state_->returned->detach(); }
 
 }  // namespace caisson
 
@@ -27,18 +29,16 @@ Error error_of(int number, const std::string& what) {
 bool ReturnedMemory::attach(EventLoop& loop) {
   {
     const std::lock_guard lock(mutex_);
-    if (sockets_ > 0 && loop_ != &loop) return false;
-    ++sockets_;
+    if (users_ > 0 && loop_ != &loop) return false;
+    ++users_;
     loop_ = &loop;
-    posted_ = false;  // an earlier loop may have died with it
   }
-  release_all();
   return true;
 }
 
 void ReturnedMemory::detach() {
   const std::lock_guard lock(mutex_);
-  if (--sockets_ == 0) loop_ = nullptr;
+  if (--users_ == 0) loop_ = nullptr;
 }
 
 void ReturnedMemory::give(Memory* memory) {

@@ -30,13 +30,13 @@ inline constexpr int kBatch = 64;
 inline constexpr std::size_t kCopyBelow = 8 * 1024;
 
 /// Memory that libzmq has sent, on its way from the I/O thread to the loop's thread, where it is
-/// released in batches. What is left when no socket is open any more waits for the next one, or
-/// for the context's end.
+/// released in batches. What comes when neither the context's owner nor a socket is left is released
+/// when ZeroMQ's threads have ended.
 class ReturnedMemory : public std::enable_shared_from_this<ReturnedMemory> {
  public:
   ~ReturnedMemory() { release_all(); }
 
-  /// A socket of the loop opens or closes; the loop is alive in between. False: another loop uses it.
+  /// The loop is alive between the two. False: another loop uses it.
   bool attach(EventLoop& loop);
   void detach();
   /// From any thread.
@@ -48,7 +48,7 @@ class ReturnedMemory : public std::enable_shared_from_this<ReturnedMemory> {
   std::mutex mutex_;
   std::vector<Memory*> memory_;
   EventLoop* loop_ = nullptr;
-  int sockets_ = 0;
+  int users_ = 0;
   bool posted_ = false;
 };
 

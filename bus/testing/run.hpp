@@ -16,8 +16,10 @@ namespace caisson::testing {
 inline void run_until(EventLoop& loop, const std::function<bool()>& done,
                       std::chrono::seconds patience = std::chrono::seconds(30)) {
   const auto give_up = std::chrono::steady_clock::now() + patience;
+  bool worked = true;
   while (!done()) {
-    loop.turn(std::chrono::milliseconds(20));
+    // Waits only when nothing happens: what makes the condition true may be the last that happens.
+    worked = loop.turn(worked ? Nanos::zero() : Nanos(std::chrono::milliseconds(20)));
     if (std::chrono::steady_clock::now() > give_up) {
       std::fprintf(stderr, "run_until: the condition did not come true in time\n");
       std::abort();
