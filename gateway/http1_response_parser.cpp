@@ -1,5 +1,7 @@
 #include "gateway/http1_response_parser.hpp"
 
+#include <limits>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 
@@ -28,7 +30,8 @@ class Http1ResponseParser::Beast final : public http::basic_parser<false> {
     eager(true);
     skip(owner.to_head_);
     header_limit(kMaxHead);
-    body_limit(boost::none);
+    // Bounded by who reads it; `none` would mean zero to the version of Debian 12.
+    body_limit(std::numeric_limits<std::uint64_t>::max());
   }
 
   [[nodiscard]] bool ambiguous_length() const { return lengths_ + encodings_ > 1; }

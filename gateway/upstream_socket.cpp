@@ -71,6 +71,14 @@ UpstreamSocket::~UpstreamSocket() {
   ::close(fd_);
 }
 
+Result<std::unique_ptr<UpstreamSocket>> UpstreamSocket::adopt(EventLoop& loop, int fd) {
+  std::unique_ptr<UpstreamSocket> socket(new UpstreamSocket(loop, fd));
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  TRY(socket->watch_.start(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP));
+  return socket;
+}
+
 void UpstreamSocket::event(std::uint32_t events) {
   constexpr std::uint32_t kEnded = EPOLLHUP | EPOLLERR;
   if ((events & (EPOLLOUT | kEnded)) != 0) writable_.wake_all();
@@ -84,11 +92,7 @@ Task<Result<std::unique_ptr<UpstreamSocket>>> UpstreamSocket::connect(EventLoop&
                                                                       Deadline deadline) {
   const int fd = ::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) co_return Error{Errc::kResourceExhausted, std::string("no socket: ") + std::strerror(errno)};
-  auto socket = std::make_unique<UpstreamSocket>(loop, fd);
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  CO_TRY(socket->watch_.start(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP));
-
+  CO_ASSIGN(auto socket, adopt(loop, fd));
   const std::string what = "cannot connect to " + endpoint.text;
   const auto* const address = reinterpret_cast<const sockaddr*>(&endpoint.address);
   if (::connect(fd, address, endpoint.size) != 0) {

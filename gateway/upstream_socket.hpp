@@ -35,7 +35,8 @@ class UpstreamSocket {
   /// kUnavailable: refused or not reachable. kDeadlineExceeded: nobody answered.
   static Task<Result<std::unique_ptr<UpstreamSocket>>> connect(EventLoop& loop, const Endpoint& endpoint,
                                                                Deadline deadline);
-  UpstreamSocket(EventLoop& loop, int fd);
+  /// Takes over a connected, non-blocking descriptor.
+  static Result<std::unique_ptr<UpstreamSocket>> adopt(EventLoop& loop, int fd);
   UpstreamSocket(const UpstreamSocket&) = delete;
   UpstreamSocket& operator=(const UpstreamSocket&) = delete;
   ~UpstreamSocket();
@@ -58,6 +59,7 @@ class UpstreamSocket {
   void shut_down();
 
  private:
+  UpstreamSocket(EventLoop& loop, int fd);
   void event(std::uint32_t events);
 
   EventLoop& loop_;
