@@ -49,7 +49,7 @@ struct Refused {
   const char* json;
   const char* named;
 };
-class StatusRefusesTest : public testing::TestWithParam<Refused> {};
+class StatusRefusesTest : public ::testing::TestWithParam<Refused> {};
 
 TEST_P(StatusRefusesTest, NamesTheMember) {
   const Result<Status> status = parse_status(GetParam().json);

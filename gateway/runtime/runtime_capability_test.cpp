@@ -3,13 +3,11 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
-#include "bus/inproc_lane.hpp"
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
 #include "gateway/testing/fake_facts.hpp"
 #include "gateway/testing/http_server.hpp"
 #include "gateway/testing/link_pair.hpp"
-#include "sdk/process.hpp"
 
 namespace caisson::gateway {
 namespace {
@@ -28,21 +26,43 @@ class NobodyWatches final : public AppObserver {
 constexpr const char* kUp = R"({"components":[{"name":"cart","type":"state.sqlite","version":"v1","state":"UP",)"
                             R"("capabilities":["ETAG","TRANSACTIONAL"]}]})";
 
+/// What a process offers to its capability, as far as this one asks for it.
+class TestContext final : public sdk::Context {
+ public:
+  explicit TestContext(EventLoop& loop) : loop_(loop) {}
+
+  EventLoop& loop() override { return loop_; }
+  [[nodiscard]] const std::string& data_dir() const override { return none_; }
+  [[nodiscard]] const std::string& instance() const override { return none_; }
+  sdk::Counters& counters() override { return counters_; }
+  [[nodiscard]] const std::vector<std::string>& arguments() const override { return arguments_; }
+  Task<Result<Reply>> call(Envelope, Buffer, Deadline) override { co_return refused(); }
+  Result<OpenCall> open_call(Envelope, Buffer, Deadline) override { return refused(); }
+  [[nodiscard]] const std::map<std::string, sdk::AppState>& apps() const override { return apps_; }
+  void status_changed() override {}
+  void publish_config(std::string, std::string) override {}
+
+ private:
+  static Error refused() { return {Errc::kPermissionDenied, "no calls are granted"}; }
+
+  EventLoop& loop_;
+  std::string none_;
+  std::vector<std::string> arguments_;
+  std::map<std::string, sdk::AppState> apps_;
+  sdk::Counters counters_;
+};
+
 /// The capability behind a link, asked as the gateway asks it.
 class RuntimeCapabilityTest : public ::testing::Test {
  protected:
   void start() {
-    sdk::Process::Options options;
-    options.name = "runtime";
-    options.instance = "runtime";
-    process_ = std::make_unique<sdk::Process>(
-        loop_, options, [this](sdk::Context& context) { return std::make_unique<RuntimeCapability>(context, facts_); });
-    ASSERT_TRUE(process_->start());
-    auto lanes = make_inproc_lanes(loop_);
-    gateway_ = std::make_unique<Link>(loop_, std::move(lanes.first), Side::kGateway, Link::Options(), Link::Handlers());
-    gateway_->start("gateway", R"({"apps":["shop"]})");
-    process_->adopt(std::move(lanes.second));
-    run_until(loop_, [&] { return gateway_->ready(); });
+    capability_ = std::make_unique<RuntimeCapability>(context_, facts_);
+    capability_->define(definition_);
+    capability_->start();
+    links_ = std::make_unique<testing::LinkPair>(loop_, testing::LinkPair::refuse, [this](Incoming incoming) {
+      const sdk::StreamHandler* const handler = definition_.find(incoming.head()->route(), {});
+      return (*handler)(sdk::Request(std::move(incoming)));
+    });
   }
 
   /// An app with a port, as the facts know it.
@@ -54,7 +74,7 @@ class RuntimeCapabilityTest : public ::testing::Test {
   }
 
   [[nodiscard]] std::uint16_t route_number(std::string_view method, std::string_view path) const {
-    for (const Route& route : process_->manifest().routes) {
+    for (const Route& route : definition_.manifest().routes) {
       if (route.method == method && route.path == path) return route.number;
     }
     ADD_FAILURE() << "no route " << method << " " << path;
@@ -79,7 +99,7 @@ class RuntimeCapabilityTest : public ::testing::Test {
     envelope.parameters = parameters;
     const Deadline deadline = loop_.deadline_in(std::chrono::seconds(10));
     Buffer body(std::move(asked.body));
-    auto reply = run(loop_, testing::whole(gateway_->call(envelope, body, deadline), deadline));
+    auto reply = run(loop_, testing::whole(links_->gateway.call(envelope, body, deadline), deadline));
     if (!reply) {
       ADD_FAILURE() << reply.error().message;
       return {};
@@ -103,8 +123,10 @@ class RuntimeCapabilityTest : public ::testing::Test {
   FakeFacts facts_;
   NobodyWatches observer_;
   std::unique_ptr<AppChannel> channel_;
-  std::unique_ptr<sdk::Process> process_;
-  std::unique_ptr<Link> gateway_;
+  TestContext context_{loop_};
+  sdk::Definition definition_{"runtime"};
+  std::unique_ptr<RuntimeCapability> capability_;
+  std::unique_ptr<testing::LinkPair> links_;
 };
 
 // --- health ---
@@ -335,11 +357,11 @@ TEST_F(RuntimeCapabilityTest, AttributesAreBounded) {
 TEST_F(RuntimeCapabilityTest, HealthNeedsNoTokenAndEverythingElseDoes) {
   start();
 
-  for (const Route& route : process_->manifest().routes) {
+  for (const Route& route : definition_.manifest().routes) {
     EXPECT_EQ(route.open, route.path.starts_with("/v1.0/healthz")) << route.path;
     EXPECT_EQ(route.version, "v1.0");
   }
-  EXPECT_FALSE(process_->manifest().takes_config);
+  EXPECT_FALSE(definition_.manifest().takes_config);
 }
 
 }  // namespace
