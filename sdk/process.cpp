@@ -243,7 +243,10 @@ void Process::on_config(Gateway& gateway, const Frame& frame) {
     link_log_.log(LogLevel::kError, fmt::format("configuration refused: {}", accepted.error().message));
   }
   send(gateway, answer, {});
-  if (accepted && *accepted) capability_->configure(current);
+  if (accepted && *accepted) {
+    capability_->configure(current);
+    status_changed();
+  }
 }
 
 void Process::on_config_answer(const Frame& frame) {
@@ -308,6 +311,7 @@ std::string Process::status_text() const {
   status.instance = options_.instance;
   status.version = CAISSON_VERSION;
   status.draining = draining_;
+  status.configured = !definition_.manifest().takes_config || replica_.current() != nullptr;
   status.components = capability_->components();
   const std::string metadata = capability_->metadata();
   status.metadata = "{" + metadata + "}";

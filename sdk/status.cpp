@@ -128,6 +128,7 @@ std::string to_json(const Status& status) {
   json.key("instance").value(status.instance);
   json.key("version").value(status.version);
   json.key("draining").value(status.draining);
+  json.key("configured").value(status.configured);
   json.key("components").begin_array();
   for (const ComponentStatus& component : status.components) write_component(json, component);
   json.end_array();
@@ -147,6 +148,7 @@ Result<Status> parse_status(std::string_view json) {
   TRY(read(members, "instance", status.instance));
   TRY(read(members, "version", status.version));
   TRY(read(members, "draining", status.draining));
+  TRY(read(members, "configured", status.configured));
   TRY(read_components(members, status.components));
   TRY(read_metadata(members, status.metadata));
   return status;

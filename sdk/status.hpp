@@ -10,7 +10,7 @@
 namespace caisson::sdk {
 
 /// What a capability's Status frame says, as JSON:
-/// {"capability","instance","version","draining":bool,
+/// {"capability","instance","version","draining":bool,"configured":bool,
 ///  "components":[{"name","type","version","state":"INIT|UP|DOWN","reason"?,"capabilities"?:[…],
 ///                 "ignoreErrors"?:true,"scopes"?:[…]}],
 ///  "metadata":{…}}
@@ -19,6 +19,8 @@ struct Status {
   std::string instance;
   std::string version;
   bool draining = false;
+  /// It has a configuration generation, or takes none.
+  bool configured = true;
   std::vector<ComponentStatus> components;
   /// JSON object: members for the runtime's metadata.
   std::string metadata = "{}";

@@ -17,7 +17,7 @@ constexpr std::string_view kSelf = "runtime";
 bool has_initialised(const InstanceFacts& instance) {
   if (instance.status.empty()) return false;
   const auto status = sdk::parse_status(instance.status);
-  if (!status) return false;
+  if (!status || !status->configured) return false;
   return std::ranges::none_of(status->components, [](const sdk::ComponentStatus& component) {
     return component.state == sdk::ComponentState::kInit;
   });

@@ -161,6 +161,18 @@ TEST_F(RuntimeCapabilityTest, ComponentThatFailedItsFirstAttemptDoesNotHoldHealt
   EXPECT_EQ(failed.status, 204);
 }
 
+TEST_F(RuntimeCapabilityTest, HealthWaitsForTheConfigurationOfACapability) {
+  facts_.add("state", R"({"configured":false,"components":[]})");
+  start();
+
+  const WholeReply before = health();
+  facts_.list[0].instances[0].status = R"({"configured":true,"components":[]})";
+  const WholeReply after = health();
+
+  EXPECT_EQ(before.status, 500);
+  EXPECT_EQ(after.status, 204);
+}
+
 TEST_F(RuntimeCapabilityTest, HealthThatWasOnceReachedStaysWithEveryCapabilityDead) {
   facts_.add("state", kUp);
   start();
