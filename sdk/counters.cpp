@@ -115,8 +115,8 @@ Counter Counters::find_or_add(std::uint8_t kind, std::string_view name, std::str
   Slot& slot = table.slot(table.used);
   slot.kind = kind;
   slot.label_length = static_cast<std::uint16_t>(labels.size());
-  std::memcpy(slot.text, name.data(), name.size());
-  std::memcpy(slot.text + name.size(), labels.data(), labels.size());
+  name.copy(slot.text, name.size());
+  labels.copy(slot.text + name.size(), labels.size());  // empty labels may point nowhere
   slot.name_length.store(static_cast<std::uint8_t>(name.size()), std::memory_order_release);
   table.index.emplace(std::move(key), table.used++);
   return Counter(&slot.value);
