@@ -120,7 +120,8 @@ ProcessSpec Plan::capability(const std::string& name) const {
                     "--run-dir",   options_.run_dir,
                     "--data-dir",  options_.data_dir + "/" + name,
                     "--instance",  name,
-                    "--log-level", options_.log_level};
+                    "--log-level", options_.log_level,
+                    "--drain-seconds", fmt::format("{}", options_.graceful_shutdown_seconds)};
   if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
   if (name == "config") {
     for (const std::string& path : options_.resources_paths) {
