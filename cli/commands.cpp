@@ -1,0 +1,105 @@
+#include "cli/commands.hpp"
+
+#include <csignal>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <simdjson.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bus/clock.hpp"
+#include "cli/control.hpp"
+#include "cli/http_get.hpp"
+#include "cli/plan.hpp"
+#include "cli/run_dir.hpp"
+#include "cli/status.hpp"
+
+namespace caisson::cli {
+
+namespace {
+
+constexpr Nanos kStatusPatience = std::chrono::seconds(5);
+/// Longer than a process may take to drain and the next to start.
+constexpr Nanos kEndPatience = std::chrono::seconds(60);
+constexpr int kLeftBehindGraceMs = 10'000;
+
+Result<ControlClient> connect(const std::string& run_dir, Nanos patience) {
+  return ControlClient::connect(run_dir + "/caisson.sock", patience);
+}
+
+/// The admin port that is really open (with --admin-port 0 only the gateway knows).
+std::uint16_t admin_port(const std::string& run_dir) {
+  const auto text = read_file(run_dir + "/gateway.json");
+  if (!text) return 0;
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  std::uint64_t port = 0;
+  if (parser.parse(simdjson::padded_string(*text)).get(document) != simdjson::SUCCESS ||
+      document["admin"].get(port) != simdjson::SUCCESS || port > 65535) {
+    return 0;
+  }
+  return static_cast<std::uint16_t>(port);
+}
+
+/// Ends one process that a killed supervisor left behind. False when there was none.
+bool end_left_behind(const std::string& run_dir, const std::string& name) {
+  const auto pid = read_pid(run_dir, name);
+  if (!pid) return false;
+  const std::string line = command_line_of(*pid);
+  if (line.find("caisson-" + name) == std::string::npos || line.find(run_dir) == std::string::npos) {
+    return false;
+  }
+  const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0));
+  if (pidfd < 0) return false;
+  ::syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, nullptr, 0);
+  pollfd ended{pidfd, POLLIN, 0};
+  if (::poll(&ended, 1, kLeftBehindGraceMs) == 0) {
+    ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+    ::poll(&ended, 1, kLeftBehindGraceMs);
+  }
+  ::close(pidfd);
+  ::unlink(pid_file(run_dir, name).c_str());
+  return true;
+}
+
+}  // namespace
+
+Result<std::string> status_command(const std::string& run_dir, bool json) {
+  ASSIGN(ControlClient client, connect(run_dir, kStatusPatience));
+  ASSIGN(const std::string answer, client.ask("status"));
+  ASSIGN(RuntimeStatus status, parse_runtime_status(answer));
+  const std::uint16_t port = admin_port(run_dir);
+  if (port != 0) status.admin_port = port;
+  const auto gateway = port == 0 ? Result<std::string>(std::string())
+                                 : http_get(port, "/status", kStatusPatience);
+  const std::string document = gateway ? *gateway : std::string();
+  return json ? status_json(status, document) + "\n" : render_status(status, document);
+}
+
+Result<std::string> restart_command(const std::string& run_dir, const std::string& name) {
+  ASSIGN(ControlClient client, connect(run_dir, kEndPatience));
+  ASSIGN(const std::string answer, client.ask("restart " + name));
+  ASSIGN(const RuntimeStatus status, parse_runtime_status(answer));
+  for (const ProcessStatus& process : status.processes) {
+    if (process.name == name) return fmt::format("{} runs again, pid {}\n", name, process.pid);
+  }
+  return Error{Errc::kNotFound, fmt::format("no process is called {}", name)};
+}
+
+Result<std::string> stop_command(const std::string& run_dir) {
+  auto client = connect(run_dir, kEndPatience);
+  if (client) {
+    TRY(client->ask("stop"));
+    return std::string("stopped\n");
+  }
+  int ended = end_left_behind(run_dir, "gateway") ? 1 : 0;
+  for (const std::string& name : Plan::capabilities()) {
+    if (name != "config" && end_left_behind(run_dir, name)) ++ended;
+  }
+  if (end_left_behind(run_dir, "config")) ++ended;
+  if (ended == 0) return std::move(client).error();
+  return fmt::format("no caisson up was running; {} processes it had left were stopped\n", ended);
+}
+
+}  // namespace caisson::cli

@@ -1,0 +1,88 @@
+#include "cli/folder_watch.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "cli/run_dir.hpp"
+
+namespace caisson::cli {
+
+namespace {
+
+/// A file is often written in several steps; looking after this pause sees them together.
+constexpr Nanos kSettle = std::chrono::milliseconds(20);
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+/// `type:` followed by secretstores. on a line, quoted or not, also as JSON.
+bool has_secret_store_type(std::string_view text) {
+  constexpr std::string_view kPrefix = "secretstores.";
+  for (std::size_t at = text.find(kPrefix); at != std::string_view::npos; at = text.find(kPrefix, at + 1)) {
+    std::size_t before = at;
+    while (before > 0 && (text[before - 1] == ' ' || text[before - 1] == '\t' ||
+                          text[before - 1] == '"' || text[before - 1] == '\'')) {
+      --before;
+    }
+    if (before == 0 || text[before - 1] != ':') continue;
+    std::string_view key = text.substr(0, before - 1);
+    if (key.ends_with('"') || key.ends_with('\'')) key.remove_suffix(1);
+    if (key.ends_with("type")) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+FolderWatch::FolderWatch(EventLoop& loop, std::function<void()> changed)
+    : changed_(std::move(changed)), soon_(loop, [this] { changed_(); }),
+      watch_(loop, [this](std::uint32_t) { drain(); }) {}
+
+FolderWatch::~FolderWatch() {
+  watch_.stop();
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<void> FolderWatch::start(const std::vector<std::string>& folders) {
+  fd_ = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (fd_ < 0) return Error{Errc::kResourceExhausted, fmt::format("inotify: {}", std::strerror(errno))};
+  for (const std::string& folder : folders) {
+    constexpr std::uint32_t kChanges = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE;
+    if (::inotify_add_watch(fd_, folder.c_str(), kChanges) < 0) {
+      return Error{Errc::kFailedPrecondition,
+                   fmt::format("cannot watch {}: {}", folder, std::strerror(errno))};
+    }
+  }
+  return watch_.start(fd_, EPOLLIN);
+}
+
+void FolderWatch::drain() {
+  alignas(inotify_event) char events[16 * 1024];
+  while (::read(fd_, events, sizeof events) > 0) {
+  }
+  if (!soon_.started()) soon_.start_after(kSettle);
+}
+
+bool names_a_secret_store(const std::vector<std::string>& folders) {
+  for (const std::string& folder : folders) {
+    std::error_code failed;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+      const std::string extension = lower(entry.path().extension().string());
+      if (extension != ".yaml" && extension != ".yml") continue;
+      const auto text = read_file(entry.path().string());
+      if (text && has_secret_store_type(lower(*text))) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace caisson::cli

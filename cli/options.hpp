@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bus/result.hpp"
+#include "cli/app_list.hpp"
+
+namespace caisson::cli {
+
+/// What `caisson up` was asked for. Flags that mean the same are named as daprd's.
+struct UpOptions {
+  App app;                // from the flags; unused with apps_file
+  std::string apps_file;  // empty: the one app of the flags
+  std::vector<std::string> resources_paths;  // empty: the embedded default in the data directory
+  std::vector<std::string> configs;
+  std::string log_level = "info";
+  bool log_as_json = false;
+  std::string run_dir;
+  std::string data_dir;
+  std::string transport = "ipc";
+  std::uint16_t admin_port = 9090;
+  std::uint32_t graceful_shutdown_seconds = 5;
+};
+
+enum class Command { kUp, kStatus, kRestart, kStop };
+
+struct Options {
+  Command command = Command::kUp;
+  UpOptions up;
+  std::string run_dir;     // status, restart, stop
+  bool json = false;       // status
+  std::string capability;  // restart
+};
+
+/// What the command line came to: options, or a text to print and an exit code (help, version,
+/// a flag that is wrong).
+struct Parsed {
+  bool proceed = false;
+  Options options;
+  std::string text;
+  int exit_code = 0;
+};
+
+Parsed parse_command_line(int argc, const char* const* argv);
+
+/// A resource quantity as daprd's flags take it ("4Mi", "64Ki", "1000", "4M"), in bytes; -1: no limit.
+Result<std::int64_t> parse_quantity(const std::string& text);
+
+/// $XDG_RUNTIME_DIR/caisson, else /tmp/caisson-UID.
+std::string default_run_dir();
+/// ~/.caisson/data; empty without HOME.
+std::string default_data_dir();
+
+}  // namespace caisson::cli

@@ -1,0 +1,100 @@
+#include "cli/options.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace caisson::cli {
+namespace {
+
+using testing::HasSubstr;
+
+Parsed parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "caisson");
+  return parse_command_line(static_cast<int>(words.size()), words.data());
+}
+
+TEST(OptionsTest, UpHasDaprdsDefaults) {
+  const Parsed parsed = parse({"up", "--data-dir", "/d"});
+
+  ASSERT_TRUE(parsed.proceed) << parsed.text;
+  EXPECT_EQ(parsed.options.command, Command::kUp);
+  EXPECT_EQ(parsed.options.up.app.http_port, 3500);
+  EXPECT_EQ(parsed.options.up.app.grpc_port, 50001);
+  EXPECT_EQ(parsed.options.up.app.app_max_concurrency, -1);
+  EXPECT_EQ(parsed.options.up.transport, "ipc");
+  EXPECT_TRUE(parsed.options.up.resources_paths.empty());
+}
+
+TEST(OptionsTest, FlagsOfUpAreTakenAndPathsMadeAbsolute) {
+  const Parsed parsed =
+      parse({"up", "--app-id", "shop", "--app-port=8080", "--resources-path", "/r/", "--components-path", "/s",
+             "--max-body-size", "8Mi", "--disable-init-endpoints", "config,subscribe", "--app-max-concurrency", "-1",
+             "--enable-app-health-check", "--app-health-probe-interval", "2", "--data-dir", "x", "--metrics-port", "0"});
+
+  ASSERT_TRUE(parsed.proceed) << parsed.text;
+  const UpOptions& up = parsed.options.up;
+  EXPECT_EQ(up.app.id, "shop");
+  EXPECT_EQ(up.app.app_port, 8080);
+  EXPECT_EQ(up.resources_paths, (std::vector<std::string>{"/r", "/s"}));
+  EXPECT_EQ(up.app.max_body_size, 8 << 20);
+  EXPECT_EQ(up.app.disabled_queries, (std::vector<std::string>{"config", "subscribe"}));
+  EXPECT_TRUE(up.app.health_check);
+  EXPECT_EQ(up.app.health_interval_ms, 2000);
+  EXPECT_TRUE(up.data_dir.starts_with("/"));
+  EXPECT_EQ(up.admin_port, 0);
+}
+
+TEST(OptionsTest, AWrongFlagIsOneClearLineAndExitCodeOne) {
+  for (const auto& words : std::vector<std::vector<const char*>>{{"up", "--no-such-flag"},
+                                                                 {"up", "--app-port", "many"},
+                                                                 {"up", "--app-port", "70000"},
+                                                                 {"up", "--max-body-size", "4Q"},
+                                                                 {"up", "--app-protocol", "smtp"},
+                                                                 {"up", "--log-level", "loud"},
+                                                                 {"restart"},
+                                                                 {"dance"},
+                                                                 {}}) {
+    const Parsed parsed = parse(words);
+    EXPECT_FALSE(parsed.proceed);
+    EXPECT_EQ(parsed.exit_code, 1);
+    EXPECT_THAT(parsed.text, testing::StartsWith("caisson: "));
+    EXPECT_EQ(std::count(parsed.text.begin(), parsed.text.end(), '\n'), 1) << parsed.text;
+  }
+}
+
+TEST(OptionsTest, InProcessIsRefusedInThisBuild) {
+  EXPECT_THAT(parse({"up", "--in-process", "--data-dir", "/d"}).text, HasSubstr("cannot run the capabilities"));
+}
+
+TEST(OptionsTest, VersionAndHelpArePrintedWithExitCodeZero) {
+  const Parsed version = parse({"--version"});
+  const Parsed help = parse({"up", "--help"});
+
+  EXPECT_EQ(version.text, std::string(CAISSON_VERSION) + "\n");
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_THAT(help.text, HasSubstr("--resources-path"));
+  EXPECT_EQ(help.exit_code, 0);
+}
+
+TEST(OptionsTest, RestartTakesANameAndARunDir) {
+  const Parsed parsed = parse({"restart", "pubsub", "--run-dir", "/r"});
+
+  ASSERT_TRUE(parsed.proceed) << parsed.text;
+  EXPECT_EQ(parsed.options.command, Command::kRestart);
+  EXPECT_EQ(parsed.options.capability, "pubsub");
+  EXPECT_EQ(parsed.options.run_dir, "/r");
+}
+
+TEST(QuantityTest, SizesAreReadWithTheirUnits) {
+  EXPECT_EQ(*parse_quantity("1000"), 1000);
+  EXPECT_EQ(*parse_quantity("4Ki"), 4096);
+  EXPECT_EQ(*parse_quantity("4Mi"), 4 * 1024 * 1024);
+  EXPECT_EQ(*parse_quantity("4M"), 4'000'000);
+  EXPECT_EQ(*parse_quantity("-1"), -1);
+  for (const char* text : {"", "Mi", "4 Mi", "-2", "-1Mi", "9223372036854775807Gi", "4mi"}) {
+    EXPECT_FALSE(parse_quantity(text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace caisson::cli

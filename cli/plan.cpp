@@ -1,0 +1,183 @@
+#include "cli/plan.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cli/run_dir.hpp"
+
+namespace caisson::cli {
+
+namespace {
+
+/// Longest run directory: the socket RUN_DIR/secrets/bus.sock must fit the system's 107 bytes.
+constexpr std::size_t kLongestRunDir = 86;
+
+/// Binds a TCP port as the gateway will, and lets it go. Returns the port.
+Result<std::uint16_t> try_port(std::uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return Error{Errc::kResourceExhausted, std::strerror(errno)};
+  const int yes = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  const bool free = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
+                    ::listen(fd, 1) == 0 &&
+                    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  const int number = errno;
+  ::close(fd);
+  if (!free) return Error{Errc::kFailedPrecondition, std::strerror(number)};
+  return ntohs(address.sin_port);
+}
+
+Result<void> check_transport(const std::string& transport) {
+  if (transport == "ipc" || transport == "tcp") return ok();
+  if (transport == "shm") {
+    return Error{Errc::kUnimplemented,
+                 "--transport shm: this build has no shared-memory lane yet; use ipc or tcp"};
+  }
+  return Error{Errc::kInvalidArgument, fmt::format("--transport {}: use ipc or tcp", transport)};
+}
+
+}  // namespace
+
+std::vector<std::string> Plan::capabilities() {
+  return {"config", "state", "pubsub", "invoke", "secrets"};
+}
+
+Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment environment) {
+  TRY(check_transport(options.transport));
+  if (options.run_dir.size() > kLongestRunDir) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("--run-dir {}: longer than {} bytes, so its sockets could not be named",
+                             options.run_dir, kLongestRunDir)};
+  }
+  Plan plan;
+  ASSIGN(plan.apps_, apps_of(options, environment));
+  for (const std::string& file : options.configs) {
+    ASSIGN(const std::string text, read_file(file));
+    plan.named_in_configuration_.merge(referenced_variables(text));
+  }
+  if (options.transport == "tcp") {
+    for (const std::string& name : capabilities()) {
+      ASSIGN(plan.bus_ports_[name], try_port(0));
+    }
+  }
+  plan.options_ = std::move(options);
+  plan.program_dir_ = std::move(program_dir);
+  plan.environment_ = std::move(environment);
+  for (const std::string& name : capabilities()) {
+    const std::string program = plan.capability(name).program;
+    if (::access(program.c_str(), X_OK) != 0) {
+      return Error{Errc::kFailedPrecondition, fmt::format("{} is missing; build it first", program)};
+    }
+  }
+  if (::access(plan.gateway().program.c_str(), X_OK) != 0) {
+    return Error{Errc::kFailedPrecondition,
+                 fmt::format("{} is missing; build it first", plan.gateway().program)};
+  }
+  return plan;
+}
+
+std::string Plan::bus_address(const std::string& capability) const {
+  const auto port = bus_ports_.find(capability);
+  if (port != bus_ports_.end()) return fmt::format("tcp://127.0.0.1:{}", port->second);
+  return fmt::format("ipc://{}/{}/bus.sock", options_.run_dir, capability);
+}
+
+ProcessSpec Plan::gateway() const {
+  ProcessSpec spec;
+  spec.name = "gateway";
+  spec.program = program_dir_ + "/caisson-gateway";
+  spec.environment = environment_for("gateway", environment_, named_in_configuration_);
+  spec.arguments = {"--run-dir",    options_.run_dir,
+                    "--apps",       apps_json_path(),
+                    "--admin-port", fmt::format("{}", options_.admin_port),
+                    "--log-level",  options_.log_level,
+                    "--dapr-graceful-shutdown-seconds",
+                    fmt::format("{}", options_.graceful_shutdown_seconds)};
+  if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
+  for (const auto& [name, port] : bus_ports_) {
+    spec.arguments.emplace_back("--bus-address");
+    spec.arguments.push_back(fmt::format("{}={}", name, bus_address(name)));
+  }
+  return spec;
+}
+
+ProcessSpec Plan::capability(const std::string& name) const {
+  ProcessSpec spec;
+  spec.name = name;
+  spec.program = program_dir_ + "/caisson-" + name;
+  spec.environment = environment_for(name, environment_, named_in_configuration_);
+  spec.arguments = {"--connect",   bus_address(name),
+                    "--run-dir",   options_.run_dir,
+                    "--data-dir",  options_.data_dir + "/" + name,
+                    "--instance",  name,
+                    "--log-level", options_.log_level,
+                    "--drain-seconds", fmt::format("{}", options_.graceful_shutdown_seconds)};
+  if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
+  if (name == "config") {
+    for (const std::string& path : options_.resources_paths) {
+      spec.arguments.emplace_back("--resources-path");
+      spec.arguments.push_back(path);
+    }
+    for (const std::string& file : options_.configs) {
+      spec.arguments.emplace_back("--config");
+      spec.arguments.push_back(file);
+    }
+  }
+  return spec;
+}
+
+ProcessSpec Plan::manifest_printer(const std::string& name) const {
+  ProcessSpec spec = capability(name);
+  spec.arguments = {"--print-manifest"};
+  return spec;
+}
+
+Result<std::vector<App>> apps_of(const UpOptions& options, const Environment& environment) {
+  std::vector<App> apps = {options.app};
+  if (!options.apps_file.empty()) {
+    ASSIGN(const std::string text, read_file(options.apps_file));
+    auto parsed = parse_apps_file(text);
+    if (!parsed) {
+      return Error{parsed.error().code, fmt::format("{}: {}", options.apps_file, parsed.error().message)};
+    }
+    apps = *std::move(parsed);
+  }
+  const auto variable = [&](const char* name) {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::string() : found->second;
+  };
+  for (App& app : apps) {
+    if (app.api_token.empty()) app.api_token = variable("DAPR_API_TOKEN");
+    if (app.app_token.empty()) app.app_token = variable("APP_API_TOKEN");
+  }
+  TRY(check_apps(apps));
+  return apps;
+}
+
+Result<void> check_ports(const std::vector<App>& apps, std::uint16_t admin_port) {
+  const auto check = [](std::uint16_t port, const std::string& flag) -> Result<void> {
+    if (port == 0) return ok();
+    const auto free = try_port(port);
+    if (free) return ok();
+    return Error{Errc::kFailedPrecondition,
+                 fmt::format("port {} ({}): {}", port, flag, free.error().message)};
+  };
+  TRY(check(admin_port, "--admin-port"));
+  for (const App& app : apps) {
+    if (!app.unix_socket_dir.empty()) continue;
+    TRY(check(app.http_port, fmt::format("--dapr-http-port of app {}", app.id)));
+  }
+  return ok();
+}
+
+}  // namespace caisson::cli

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bus/result.hpp"
+#include "cli/child.hpp"
+#include "cli/options.hpp"
+
+namespace caisson::cli {
+
+/// Which processes `caisson up` starts, and how: everything about a process that is known before it
+/// runs. No process is started here.
+class Plan {
+ public:
+  /// `program_dir` holds the binaries. kInvalidArgument or kFailedPrecondition when the options
+  /// cannot be carried out.
+  static Result<Plan> make(UpOptions options, std::string program_dir, Environment environment);
+
+  /// Names in the order in which they are started.
+  [[nodiscard]] static std::vector<std::string> capabilities();
+  /// `secrets` runs only when a secret store is configured.
+  [[nodiscard]] static bool on_demand(std::string_view capability) { return capability == "secrets"; }
+
+  [[nodiscard]] ProcessSpec gateway() const;
+  [[nodiscard]] ProcessSpec capability(const std::string& name) const;
+  /// Prints the capability's manifest.
+  [[nodiscard]] ProcessSpec manifest_printer(const std::string& name) const;
+
+  [[nodiscard]] const UpOptions& options() const { return options_; }
+  [[nodiscard]] const std::vector<App>& apps() const { return apps_; }
+  [[nodiscard]] std::string apps_json_path() const { return options_.run_dir + "/apps.json"; }
+
+ private:
+  Plan() = default;
+  [[nodiscard]] std::string bus_address(const std::string& capability) const;
+
+  UpOptions options_;
+  std::string program_dir_;
+  Environment environment_;
+  std::set<std::string> named_in_configuration_;
+  std::vector<App> apps_;
+  std::map<std::string, std::uint16_t> bus_ports_;  // --transport tcp
+};
+
+/// The apps of the options: those of the apps file, or the one of the flags; each with the tokens of
+/// the environment where it names none.
+Result<std::vector<App>> apps_of(const UpOptions& options, const Environment& environment);
+
+/// kFailedPrecondition names the flag when a port that was asked for is taken.
+Result<void> check_ports(const std::vector<App>& apps, std::uint16_t admin_port);
+
+}  // namespace caisson::cli

@@ -1,0 +1,155 @@
+#include "cli/plan.hpp"
+
+#include <algorithm>
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/run_dir.hpp"
+#include "cli/testing/test_dir.hpp"
+
+namespace caisson::cli {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+class PlanTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name : {"gateway", "state", "pubsub", "config", "invoke", "secrets"}) {
+      const std::string path = dir / ("caisson-" + std::string(name));
+      ASSERT_TRUE(write_file(path, ""));
+      ASSERT_EQ(::chmod(path.c_str(), 0700), 0);
+    }
+    options.run_dir = "/run/r";
+    options.data_dir = "/var/d";
+    options.resources_paths = {"/res"};
+  }
+  [[nodiscard]] Result<Plan> make(const Environment& environment = {}) const {
+    return Plan::make(options, dir.path(), environment);
+  }
+
+  const TestDir dir;
+  UpOptions options;
+};
+
+TEST_F(PlanTest, ACapabilityIsGivenItsSocketItsFolderAndItsName) {
+  const auto plan = make();
+
+  ASSERT_TRUE(plan) << plan.error().message;
+  const ProcessSpec state = plan->capability("state");
+  EXPECT_EQ(state.program, dir / "caisson-state");
+  EXPECT_EQ(state.arguments, (std::vector<std::string>{"--connect", "ipc:///run/r/state/bus.sock", "--run-dir",
+                                                       "/run/r", "--data-dir", "/var/d/state", "--instance", "state",
+                                                       "--log-level", "info", "--drain-seconds", "5"}));
+}
+
+TEST_F(PlanTest, OnlyConfigIsGivenTheResources) {
+  const auto plan = make();
+
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->capability("config").arguments, Contains("/res"));
+  EXPECT_THAT(plan->capability("state").arguments, testing::Not(Contains("/res")));
+}
+
+TEST_F(PlanTest, OverTcpGatewayAndCapabilityAreGivenTheSameAddress) {
+  options.transport = "tcp";
+
+  const auto plan = make();
+
+  ASSERT_TRUE(plan) << plan.error().message;
+  const std::string address = plan->capability("state").arguments[1];
+  EXPECT_THAT(address, testing::MatchesRegex("tcp://127.0.0.1:[0-9]+"));
+  EXPECT_THAT(plan->gateway().arguments, Contains("state=" + address));
+}
+
+TEST_F(PlanTest, SharedMemoryIsRefusedInThisBuild) {
+  options.transport = "shm";
+
+  const auto plan = make();
+
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, HasSubstr("no shared-memory lane yet"));
+}
+
+TEST_F(PlanTest, AMissingBinaryIsNamed) {
+  ::unlink((dir / "caisson-pubsub").c_str());
+
+  const auto plan = make();
+
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, HasSubstr("caisson-pubsub is missing"));
+}
+
+TEST_F(PlanTest, ARunDirThatLeavesNoRoomForSocketNamesIsRefused) {
+  options.run_dir = "/" + std::string(100, 'r');
+
+  EXPECT_FALSE(make());
+}
+
+TEST_F(PlanTest, TheTokensOfTheEnvironmentAreTheAppsWhereItNamesNone) {
+  const auto plan = make({{"DAPR_API_TOKEN", "in"}, {"APP_API_TOKEN", "out"}});
+
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->apps().at(0).api_token, "in");
+  EXPECT_EQ(plan->apps().at(0).app_token, "out");
+  for (const std::string& argument : plan->gateway().arguments) EXPECT_NE(argument, "in");
+}
+
+TEST_F(PlanTest, ConfigIsGivenTheVariablesItsConfigurationNames) {
+  ASSERT_TRUE(write_file(dir / "config.yaml", "rate: ${RATE}"));
+  options.configs = {dir / "config.yaml"};
+
+  const auto plan = make({{"RATE", "1"}, {"OTHER", "2"}});
+
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->capability("config").environment, (Environment{{"RATE", "1"}}));
+}
+
+TEST_F(PlanTest, AConfigurationFileThatIsNotThereIsAnError) {
+  options.configs = {dir / "none.yaml"};
+
+  const auto plan = make();
+
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, HasSubstr("none.yaml"));
+}
+
+TEST_F(PlanTest, ABrokenAppsFileIsNamedWithItsLine) {
+  ASSERT_TRUE(write_file(dir / "apps.yaml", "- id: a\n  colour: red\n"));
+  options.apps_file = dir / "apps.yaml";
+
+  const auto plan = make();
+
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, HasSubstr("apps.yaml: line 2: an app has no member colour"));
+}
+
+TEST(PortCheckTest, ATakenPortIsNamedWithItsFlag) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(fd, 1), 0);
+  ASSERT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::uint16_t port = ntohs(address.sin_port);
+  App app;
+  app.http_port = port;
+
+  const auto taken = check_ports({app}, 0);
+
+  ::close(fd);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().message,
+            "port " + std::to_string(port) + " (--dapr-http-port of app app): Address already in use");
+}
+
+}  // namespace
+}  // namespace caisson::cli

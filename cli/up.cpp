@@ -1,0 +1,241 @@
+#include "cli/up.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+
+#include <fmt/format.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "bus/log.hpp"
+#include "bus/manifest.hpp"
+#include "cli/control.hpp"
+#include "cli/default_resources.hpp"
+#include "cli/folder_watch.hpp"
+#include "cli/plan.hpp"
+#include "cli/run_dir.hpp"
+#include "cli/status.hpp"
+#include "cli/supervisor.hpp"
+
+namespace caisson::cli {
+
+namespace {
+
+/// What a process is given beyond its own time to drain before it is killed.
+constexpr Nanos kGraceOnTop = std::chrono::seconds(2);
+
+constexpr std::size_t kLargestManifest = 1024 * 1024;
+
+/// The running runtime: what `up` holds between start and end.
+class Runtime {
+ public:
+  Runtime(EventLoop& loop, Plan plan)
+      : loop_(loop),
+        plan_(std::move(plan)),
+        supervisor_(loop, plan_.options().run_dir, grace(),
+                    Supervisor::Hooks{[this](int code) { end(code); }}),
+        control_(loop, [this](ControlRequest request) { return answer(std::move(request)); }),
+        resources_(loop, [this] { start_what_is_asked_for(); }),
+        apps_file_(loop, [this] { reread_apps(); }),
+        signal_watch_(loop, [this](std::uint32_t) { on_signals(); }),
+        tasks_(loop) {}
+  ~Runtime() {
+    signal_watch_.stop();
+    if (signals_ >= 0) ::close(signals_);
+  }
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  Result<void> start() {
+    const UpOptions& options = plan_.options();
+    TRY(write_file(plan_.apps_json_path(), apps_to_json(plan_.apps())));
+    for (const std::string& name : Plan::capabilities()) {
+      if (!Plan::on_demand(name)) TRY(install_manifest(name));
+    }
+    TRY(control_.listen(options.run_dir + "/caisson.sock"));
+    TRY(resources_.start(options.resources_paths));
+    if (!options.apps_file.empty()) {
+      const std::string folder = options.apps_file.substr(0, options.apps_file.find_last_of('/'));
+      TRY(apps_file_.start({folder.empty() ? "/" : folder}));
+    }
+    TRY(watch_signals());
+    // From here on nothing fails: no process is left behind by a start that was given up.
+    start_what_is_asked_for();
+    supervisor_.add(plan_.capability("config"));
+    supervisor_.add(plan_.gateway(), /*ends_the_runtime=*/true);
+    for (const std::string& name : Plan::capabilities()) {
+      if (name != "config" && !Plan::on_demand(name)) supervisor_.add(plan_.capability(name));
+    }
+    return ok();
+  }
+
+  [[nodiscard]] int exit_code() const { return exit_code_; }
+
+ private:
+  [[nodiscard]] Nanos grace() const {
+    return std::chrono::seconds(plan_.options().graceful_shutdown_seconds) + kGraceOnTop;
+  }
+
+  Result<void> install_manifest(const std::string& name) {
+    ASSIGN(const std::string text, output_of(plan_.manifest_printer(name), kLargestManifest));
+    const auto manifest = parse_manifest(text);
+    if (!manifest) {
+      return Error{manifest.error().code,
+                   fmt::format("the manifest of {}: {}", name, manifest.error().message)};
+    }
+    return write_file(fmt::format("{}/manifests/{}.json", plan_.options().run_dir, name), text);
+  }
+
+  /// Starts the capabilities that run only when something is configured for them.
+  void start_what_is_asked_for() {
+    if (ending_ || supervisor_.has("secrets")) return;
+    if (!names_a_secret_store(plan_.options().resources_paths)) return;
+    const auto installed = install_manifest("secrets");
+    if (!installed) return log(LogLevel::kError, installed.error().message);
+    log(LogLevel::kInfo, "a secret store is configured: starting secrets");
+    supervisor_.add(plan_.capability("secrets"));
+  }
+
+  void reread_apps() {
+    const auto apps = apps_of(plan_.options(), current_environment());
+    if (!apps) {
+      log(LogLevel::kError, fmt::format("{}; the apps stay as they are", apps.error().message));
+      return;
+    }
+    const std::string json = apps_to_json(*apps);
+    const auto present = read_file(plan_.apps_json_path());
+    if (present && *present == json) return;
+    const auto written = write_file(plan_.apps_json_path(), json);
+    if (written) {
+      log(LogLevel::kInfo, fmt::format("{} lists {} apps now", plan_.options().apps_file, apps->size()));
+    } else {
+      log(LogLevel::kError, written.error().message);
+    }
+  }
+
+  Task<std::string> answer(ControlRequest request) {
+    if (request.verb == Verb::kStop) end(0);
+    if (request.verb == Verb::kRestart) {
+      const auto restarted = co_await supervisor_.restart(request.name);
+      if (!restarted) co_return error_json(restarted.error());
+    }
+    co_return to_json(status());
+  }
+
+  [[nodiscard]] RuntimeStatus status() const {
+    RuntimeStatus status;
+    status.pid = ::getpid();
+    status.version = CAISSON_VERSION;
+    status.run_dir = plan_.options().run_dir;
+    status.data_dir = plan_.options().data_dir;
+    status.admin_port = plan_.options().admin_port;
+    status.processes = supervisor_.status();
+    return status;
+  }
+
+  Result<void> watch_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+    signals_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return signal_watch_.start(signals_, EPOLLIN);
+  }
+
+  void on_signals() {
+    signalfd_siginfo info{};
+    while (::read(signals_, &info, sizeof info) == sizeof info) {
+      if (!ending_) {
+        log(LogLevel::kInfo, "ending: what runs is finished first; a second signal ends it at once");
+        end(0);
+      } else {
+        log(LogLevel::kWarning, "ending at once");
+        supervisor_.kill_all();
+        exit_code_ = 1;
+        loop_.stop();
+      }
+    }
+  }
+
+  void end(int code) {
+    if (ending_) return;
+    ending_ = true;
+    exit_code_ = code;
+    tasks_.spawn(stop_all());
+  }
+
+  Task<void> stop_all() {
+    co_await supervisor_.stop();
+    loop_.stop();
+  }
+
+  EventLoop& loop_;
+  Plan plan_;
+  Supervisor supervisor_;
+  ControlServer control_;
+  FolderWatch resources_;
+  FolderWatch apps_file_;
+  int signals_ = -1;
+  FdWatch signal_watch_;
+  bool ending_ = false;
+  int exit_code_ = 0;
+  TaskScope tasks_;
+};
+
+void block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+Result<void> prepare_folders(const UpOptions& options) {
+  TRY(make_private_dir(options.run_dir + "/manifests"));
+  for (const std::string& name : Plan::capabilities()) {
+    TRY(make_private_dir(options.run_dir + "/" + name));
+    TRY(make_private_dir(options.data_dir + "/" + name));
+  }
+  // An earlier run may have installed it; without the process, its routes would wait for ever.
+  if (!names_a_secret_store(options.resources_paths)) {
+    ::unlink((options.run_dir + "/manifests/secrets.json").c_str());
+  }
+  return ok();
+}
+
+/// A gateway that an earlier, killed `caisson up` left behind holds its ports rightly.
+bool gateway_survives(const UpOptions& options) {
+  const auto pid = read_pid(options.run_dir, "gateway");
+  return pid && command_line_of(*pid).find(options.run_dir) != std::string::npos;
+}
+
+}  // namespace
+
+std::string program_folder() {
+  const std::string program = program_of(::getpid());
+  return program.substr(0, program.find_last_of('/'));
+}
+
+Result<int> up(const UpOptions& asked) {
+  UpOptions options = asked;
+  TRY(make_private_dir(options.run_dir));
+  TRY(make_private_dir(options.data_dir));
+  ASSIGN(const DirLock run_lock, DirLock::take(options.run_dir));
+  ASSIGN(const DirLock data_lock, DirLock::take(options.data_dir));
+  if (options.resources_paths.empty()) {
+    ASSIGN(options.resources_paths.emplace_back(), default_resources(options.data_dir));
+  }
+  ASSIGN(Plan plan, Plan::make(options, program_folder(), current_environment()));
+  if (!gateway_survives(options)) TRY(check_ports(plan.apps(), options.admin_port));
+  TRY(prepare_folders(options));
+
+  block_signals();
+  const SystemClock clock;
+  EventLoop loop(clock);
+  Runtime runtime(loop, std::move(plan));
+  TRY(runtime.start());
+  loop.run();
+  return runtime.exit_code();
+}
+
+}  // namespace caisson::cli

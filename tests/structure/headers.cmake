@@ -1,0 +1,14 @@
+# Target `headers_compile_alone`: every header of ours as a translation unit of its own, so that each can
+# be used without knowing what to include before it. Part of the default build of the release preset.
+file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${CMAKE_SOURCE_DIR}"
+  "${CMAKE_SOURCE_DIR}/bus/*.hpp" "${CMAKE_SOURCE_DIR}/config-cache/*.hpp" "${CMAKE_SOURCE_DIR}/sdk/*.hpp"
+  "${CMAKE_SOURCE_DIR}/capabilities/*.hpp" "${CMAKE_SOURCE_DIR}/gateway/*.hpp" "${CMAKE_SOURCE_DIR}/cli/*.hpp")
+set(units)
+foreach(header IN LISTS headers)
+  string(REPLACE "/" "__" name "${header}")
+  set(unit "${CMAKE_BINARY_DIR}/generated/headers/${name}.cpp")
+  file(GENERATE OUTPUT "${unit}" CONTENT "#include \"${header}\"\n")
+  list(APPEND units "${unit}")
+endforeach()
+add_library(headers_compile_alone OBJECT ${units})
+target_compile_options(headers_compile_alone PRIVATE -fsyntax-only)
