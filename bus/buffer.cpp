@@ -5,7 +5,7 @@ namespace caisson {
 namespace {
 
 struct StringMemory final : Memory {
-  explicit StringMemory(std::string text) : text(std::move(text)) {}
+  explicit StringMemory(std::string body) : text(std::move(body)) {}
   void release() noexcept override { delete this; }
   std::string text;
 };

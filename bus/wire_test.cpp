@@ -84,7 +84,9 @@ TEST(WireTest, EveryTruncationIsRefused) {
     Bytes shorter(bytes.span().first(cut));
     const auto envelope = verify_envelope(shorter.span());
     // Padding behind the last string may be missing without harm, never more than that.
-    if (envelope) EXPECT_GE(cut + 8, size);
+    if (envelope) {
+      EXPECT_GE(cut + 8, size);
+    }
   }
 }
 
