@@ -82,7 +82,8 @@ Task<Result<std::optional<Buffer>>> BodyReader::next(Deadline deadline) {
   while (exchange.pieces.empty()) {
     if (exchange.in_error) co_return *exchange.in_error;
     if (exchange.in_ended || exchange.link == nullptr) co_return std::optional<Buffer>();
-    if (co_await exchange.in_changed.wait(exchange.link->loop_, deadline) == Wake::kDeadline) {
+    const Wake why = co_await exchange.in_changed.wait(exchange.link->loop_, deadline);
+    if (why == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "no more of the body arrived in time"};
     }
   }
@@ -140,7 +141,8 @@ Task<Result<void>> BodyWriter::write(Buffer piece, Deadline deadline) {
     if (piece.empty()) co_return ok();
     EventLoop& loop = exchange->link->loop_;
     if (exchange->out_credit <= 0) {
-      if (co_await exchange->out_changed.wait(loop, deadline) == Wake::kDeadline) {
+      const Wake why = co_await exchange->out_changed.wait(loop, deadline);
+      if (why == Wake::kDeadline) {
         co_return Error{Errc::kDeadlineExceeded, "the reader of the body did not keep up"};
       }
       continue;
@@ -148,7 +150,8 @@ Task<Result<void>> BodyWriter::write(Buffer piece, Deadline deadline) {
     Result<void> sent = exchange->link->publish(data, piece);
     if (sent) exchange->out_credit -= cost;
     if (sent || sent.error().code != Errc::kResourceExhausted) co_return sent;
-    if (co_await exchange->link->room_.wait(loop, deadline) == Wake::kDeadline) {
+    const Wake why = co_await exchange->link->room_.wait(loop, deadline);
+    if (why == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "the lane had no room for the body in time"};
     }
   }
@@ -179,7 +182,8 @@ Task<Result<Reply>> OpenCall::reply(Deadline deadline) {
   while (!state.reply && !state.reply_error) {
     if (state.link == nullptr) co_return link_down();
     const Deadline until = deadline.earlier(state.deadline);
-    if (co_await state.reply_arrived.wait(state.link->loop_, until) == Wake::kDeadline) {
+    const Wake why = co_await state.reply_arrived.wait(state.link->loop_, until);
+    if (why == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "no answer before the deadline"};
     }
   }
@@ -545,7 +549,8 @@ Task<Result<void>> Link::publish_when_room(Envelope envelope, Buffer payload, De
     Result<void> sent = publish(envelope, payload);
     if (sent || sent.error().code != Errc::kResourceExhausted) co_return sent;
     EventLoop& loop = loop_;
-    if (co_await room_.wait(loop, deadline) == Wake::kDeadline) co_return sent;
+    const Wake why = co_await room_.wait(loop, deadline);
+    if (why == Wake::kDeadline) co_return sent;
   }
 }
 

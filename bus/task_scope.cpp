@@ -67,9 +67,10 @@ void TaskScope::ended(Id id) {
 
 Task<bool> TaskScope::join(Deadline deadline) {
   while (!running_.empty()) {
-    if (co_await emptied_.wait(loop_, deadline) == Wake::kDeadline) co_return running_.empty();
+    const Wake why = co_await emptied_.wait(loop_, deadline);
+    if (why == Wake::kDeadline) break;
   }
-  co_return true;
+  co_return running_.empty();
 }
 
 }  // namespace caisson

@@ -163,7 +163,8 @@ TEST_F(TaskScopeTest, DestroyingATaskMayCancelAndSpawnOthers) {
 TEST_F(TaskScopeTest, JoinWaitsForTheLastTaskOrTheDeadline) {
   struct Join {
     static Task<void> it(TaskScope& scope, Deadline deadline, std::vector<bool>& joined) {
-      joined.push_back(co_await scope.join(deadline));
+      const bool result = co_await scope.join(deadline);
+      joined.push_back(result);
     }
   };
   std::vector<bool> joined;
