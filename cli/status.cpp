@@ -103,13 +103,13 @@ std::string render_capabilities(const object& gateway) {
       std::uint64_t sequence = 0;
       (void)instance["linked"].get(linked);
       (void)instance["draining"].get(draining);
-      const bool configured = instance["configTerm"].get(term) == simdjson::SUCCESS &&
-                              instance["configSequence"].get(sequence) == simdjson::SUCCESS;
+      const bool configured = instance.at_pointer("/config/term").get(term) == simdjson::SUCCESS &&
+                              instance.at_pointer("/config/sequence").get(sequence) == simdjson::SUCCESS;
       instances.row({text_of(text_or(capability, "name", "?")), text_of(text_or(instance, "instance", "")),
                      draining ? "draining" : linked ? "up" : "down",
                      configured && term != 0 ? fmt::format("{}.{}", term, sequence) : "-"});
       array parts;
-      if (instance.at_pointer("/status/components").get(parts) != simdjson::SUCCESS) continue;
+      if (instance["components"].get(parts) != simdjson::SUCCESS) continue;
       for (const element part : parts) {
         object component;
         if (part.get(component) != simdjson::SUCCESS) continue;
@@ -138,8 +138,8 @@ std::string render_apps(const object& gateway) {
     std::uint64_t port = 0;
     bool healthy = false;
     bool reachable = false;
-    (void)app["http"].get(http);
-    (void)app["appPort"].get(port);
+    (void)app["httpPort"].get(http);
+    (void)app["port"].get(port);
     (void)app["healthy"].get(healthy);
     (void)app["reachable"].get(reachable);
     table.row({text_of(text_or(app, "id", "?")), http == 0 ? "-" : fmt::format("{}", http),

@@ -16,9 +16,9 @@ RuntimeStatus example() {
 }
 
 constexpr const char* kGateway = R"({
-  "apps":[{"id":"shop","http":3500,"appPort":8080,"reachable":true,"healthy":true}],
-  "capabilities":[{"name":"state","instances":[{"instance":"state","linked":true,"configTerm":1,"configSequence":4,
-    "status":{"components":[{"name":"cart","type":"state.sqlite","state":"DOWN","reason":"disk full"}]}}]}]})";
+  "apps":[{"id":"shop","httpPort":3500,"port":8080,"reachable":true,"healthy":true}],
+  "capabilities":[{"name":"state","instances":[{"instance":"state","linked":true,"config":{"term":1,"sequence":4},
+    "components":[{"name":"cart","type":"state.sqlite","state":"DOWN","reason":"disk full"}]}]}]})";
 
 TEST(StatusTest, WhatIsWrittenReadsBackTheSame) {
   const auto again = parse_runtime_status(to_json(example()));
