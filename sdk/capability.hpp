@@ -32,6 +32,8 @@ class Definition {
   void stream_route(Route route, StreamHandler handler);
   /// Answers a call by another capability.
   void serve_call(std::string name, Handler handler);
+  /// The same for one that answers by itself, e.g. with an error's code.
+  void serve_call_stream(std::string name, StreamHandler handler);
   /// The manifest's other fields: calls, app_queries, …
   Manifest& manifest() { return manifest_; }
   [[nodiscard]] const Manifest& manifest() const { return manifest_; }

@@ -21,7 +21,7 @@ bool same(const config::Component& a, const config::Component& b) {
 }
 
 bool visible_to(const std::vector<std::string>& scopes, std::string_view app) {
-  return scopes.empty() || std::ranges::find(scopes, app) != scopes.end();
+  return app.empty() || scopes.empty() || std::ranges::find(scopes, app) != scopes.end();
 }
 
 }  // namespace

@@ -94,7 +94,8 @@ class ComponentSet {
     Absent absent = Absent::kUnknown;
     std::string reason;
   };
-  /// The component of that name, as the app may see it (scopes).
+  /// The component of that name, as the app may see it (scopes). An empty app is the runtime itself
+  /// (a call by another capability), which sees all; no API request has an empty one.
   [[nodiscard]] Found find(std::string_view name, std::string_view app) const;
   /// Waits until find() would no longer say kNotReady because of a first initialisation that still
   /// runs, or until the deadline.

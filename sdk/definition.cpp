@@ -36,8 +36,12 @@ void Definition::stream_route(Route route, StreamHandler handler) {
 }
 
 void Definition::serve_call(std::string name, Handler handler) {
+  serve_call_stream(std::move(name), answering(std::move(handler)));
+}
+
+void Definition::serve_call_stream(std::string name, StreamHandler handler) {
   manifest_.serves.push_back(name);
-  calls_.emplace(std::move(name), answering(std::move(handler)));
+  calls_.emplace(std::move(name), std::move(handler));
 }
 
 const StreamHandler* Definition::find(std::uint16_t route, std::string_view call) const {
