@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -85,6 +86,38 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
     if (size == 0) return out;
     out.append(piece, static_cast<std::size_t>(size));
     if (out.size() > limit) return Error{Errc::kOutOfRange, fmt::format("{} is larger than {} bytes", path, limit)};
+  }
+}
+
+DurableFile::~DurableFile() {
+  if (writer_.joinable()) writer_.join();
+}
+
+void DurableFile::replace(std::string bytes) {
+  if (path_.empty()) return;
+  const std::lock_guard lock(mutex_);
+  pending_ = std::move(bytes);
+  if (writing_) return;
+  if (writer_.joinable()) writer_.join();  // it has given up the mutex for good: a matter of microseconds
+  writing_ = true;
+  writer_ = std::thread([this] { write_pending(); });
+}
+
+void DurableFile::write_pending() {
+  while (true) {
+    std::string bytes;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!pending_) {
+        writing_ = false;
+        return;
+      }
+      bytes = *std::exchange(pending_, std::nullopt);
+    }
+    if (const auto written = write_file_durably(path_, bytes); !written) {
+      log_limit_.log(LogLevel::kError, fmt::format("the last good configuration is not on disk: {}",
+                                                   written.error().message));
+    }
   }
 }
 

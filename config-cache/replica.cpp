@@ -2,35 +2,36 @@
 
 #include <cstdio>
 #include <tuple>
-#include <utility>
 
 #include <fmt/format.h>
 
-#include "config-cache/durable_file.hpp"
+#include "bus/log.hpp"
 #include "config-cache/generation.hpp"
 
 namespace caisson::config {
 
-Replica::Replica(std::string path) : path_(std::move(path)) {}
-
-Replica::~Replica() {
-  if (writer_.joinable()) writer_.join();
+Result<Generation> load_snapshot(const std::string& path) {
+  const Result<std::string> bytes = read_file(path, kMaxSnapshot);
+  if (!bytes && bytes.error().code == Errc::kNotFound) return bytes.error();
+  Result<Generation> generation = bytes ? decode(*bytes) : Result<Generation>(bytes.error());
+  if (generation) return generation;
+  const std::string aside = path + ".damaged";
+  const bool moved = std::rename(path.c_str(), aside.c_str()) == 0;
+  return Error{generation.error().code, fmt::format("{}: {}; {}", path, generation.error().message,
+                                                    moved ? "moved to " + aside : "it cannot be moved aside")};
 }
 
 bool Replica::load() {
-  if (path_.empty()) return false;
-  const Result<std::string> bytes = read_file(path_, kMaxSnapshot);
-  if (!bytes && bytes.error().code == Errc::kNotFound) return false;
-  Result<Generation> generation = bytes ? decode(*bytes) : Result<Generation>(bytes.error());
+  if (file_.path().empty()) return false;
+  Result<Generation> generation = load_snapshot(file_.path());
   if (generation) {
     current_.store(std::make_shared<const Generation>(*std::move(generation)));
     return true;
   }
-  const std::string aside = path_ + ".damaged";
-  const bool moved = std::rename(path_.c_str(), aside.c_str()) == 0;
-  log(LogLevel::kError,
-      fmt::format("{}: {}; {}; waiting for the configuration to be published again", path_,
-                  generation.error().message, moved ? "moved to " + aside : "cannot be moved aside"));
+  if (generation.error().code != Errc::kNotFound) {
+    log(LogLevel::kError,
+        fmt::format("{}; waiting for the configuration to be published again", generation.error().message));
+  }
   return false;
 }
 
@@ -47,38 +48,9 @@ Result<bool> Replica::accept(std::string_view snapshot) {
     }
   }
   current_.store(std::make_shared<const Generation>(std::move(generation)));
-  keep_on_disk(snapshot);
+  // A generation that does not reach the disk is published again anyway.
+  file_.replace(std::string(snapshot));
   return true;
-}
-
-/// fsync may take seconds on a busy disk, which the loop cannot spare; a generation that did not
-/// reach the disk is published again anyway.
-void Replica::keep_on_disk(std::string_view snapshot) {
-  if (path_.empty()) return;
-  const std::lock_guard lock(mutex_);
-  pending_ = snapshot;
-  if (writing_) return;
-  if (writer_.joinable()) writer_.join();  // it has given up the mutex for good: a matter of microseconds
-  writing_ = true;
-  writer_ = std::thread([this] { write_pending(); });
-}
-
-void Replica::write_pending() {
-  while (true) {
-    std::string bytes;
-    {
-      const std::lock_guard lock(mutex_);
-      if (!pending_) {
-        writing_ = false;
-        return;
-      }
-      bytes = *std::exchange(pending_, std::nullopt);
-    }
-    if (const auto written = write_file_durably(path_, bytes); !written) {
-      log_limit_.log(LogLevel::kError, fmt::format("the configuration in force is not on disk: {}",
-                                                   written.error().message));
-    }
-  }
 }
 
 }  // namespace caisson::config
