@@ -68,7 +68,8 @@ Task<std::invoke_result_t<Function>> BlockingThread::run(Function function, Dead
   Result<void> queued = submit(std::move(job));
   if (!queued) co_return queued.error();
   while (!state->result) {
-    if (co_await state->done.wait(loop, deadline) == Wake::kDeadline && !state->result) {
+    const Wake wake = co_await state->done.wait(loop, deadline);
+    if (wake == Wake::kDeadline && !state->result) {
       co_return Error{Errc::kDeadlineExceeded, "the operation did not end in time"};
     }
   }

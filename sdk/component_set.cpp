@@ -148,7 +148,8 @@ Task<Result<std::shared_ptr<Component>>> ComponentSet::make_one(const config::Co
   // A little later than the deadline that the attempt itself was given.
   const Deadline give_up = loop.deadline_in(document.init_timeout + std::chrono::milliseconds(50));
   while (!state->result) {
-    if (co_await state->ended.wait(loop, give_up) == Wake::kDeadline && !state->result) {
+    const Wake wake = co_await state->ended.wait(loop, give_up);
+    if (wake == Wake::kDeadline && !state->result) {
       co_return Error{Errc::kDeadlineExceeded,
                       fmt::format("not initialised within {} ms",
                                   std::chrono::duration_cast<std::chrono::milliseconds>(document.init_timeout).count())};
@@ -174,7 +175,8 @@ Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::s
     if (found.component != nullptr || found.absent != Absent::kNotReady) co_return found;
     const auto slot = slots_.find(name);
     if (slot->second->attempted) co_return found;
-    if (co_await changed_.wait(context_.loop(), deadline) == Wake::kDeadline) co_return found;
+    const Wake wake = co_await changed_.wait(context_.loop(), deadline);
+    if (wake == Wake::kDeadline) co_return found;
   }
 }
 

@@ -268,7 +268,8 @@ Task<Result<Reply>> Process::call(Envelope call, Buffer body, Deadline deadline)
                                                       : fmt::format("no gateway for app '{}' is linked", app)};
     }
     if (gateway->link->has_room()) co_return co_await gateway->link->call(call, body, deadline);
-    if (co_await gateway->link->room().wait(loop_, deadline) == Wake::kDeadline) {
+    const Wake wake = co_await gateway->link->room().wait(loop_, deadline);
+    if (wake == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "too many calls are under way"};
     }
   }
