@@ -67,9 +67,9 @@ Task<bool> ServerConnection::read_head(SeenRequest& request) {
 }
 
 Task<bool> ServerConnection::read_exactly(std::size_t size, std::string& to) {
-  while (bytes_.size() < size) {
-    if (!co_await fill()) co_return false;
-  }
+  bool more = true;
+  while (more && bytes_.size() < size) more = co_await fill();
+  if (!more) co_return false;
   to.append(bytes_, 0, size);
   bytes_.erase(0, size);
   co_return true;
@@ -93,8 +93,8 @@ Task<bool> ServerConnection::read_request(SeenRequest& request) {
   if (!co_await read_head(request)) co_return false;
   if (request.header("transfer-encoding") == "chunked") co_return co_await read_chunks(request.body);
   const std::string length = request.header("content-length");
-  if (length.empty()) co_return true;
-  co_return co_await read_exactly(std::stoul(length), request.body);
+  const std::size_t size = length.empty() ? 0 : std::stoul(length);
+  co_return co_await read_exactly(size, request.body);
 }
 
 Task<std::string> ServerConnection::read_some() {
