@@ -111,7 +111,8 @@ void Child::signal(int number) {
 
 Task<bool> Child::ended(Deadline deadline) {
   while (running_) {
-    if (co_await waiting_.wait(loop_, deadline) == Wake::kDeadline) break;
+    const Wake wake = co_await waiting_.wait(loop_, deadline);
+    if (wake == Wake::kDeadline) break;
   }
   co_return !running_;
 }

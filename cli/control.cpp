@@ -92,7 +92,8 @@ class ControlServer::Socket {
         }
         continue;
       }
-      if (co_await ready_.wait(loop_, deadline) == Wake::kDeadline) {
+      const Wake wake = co_await ready_.wait(loop_, deadline);
+      if (wake == Wake::kDeadline) {
         co_return Error{Errc::kDeadlineExceeded, "no line came"};
       }
     }
@@ -104,11 +105,11 @@ class ControlServer::Socket {
       const ssize_t sent = ::send(fd_, left.data(), left.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
       if (sent >= 0) {
         left.remove_prefix(static_cast<std::size_t>(sent));
-      } else if (errno != EAGAIN && errno != EINTR) {
-        co_return false;
-      } else if (co_await ready_.wait(loop_, deadline) == Wake::kDeadline) {
-        co_return false;
+        continue;
       }
+      if (errno != EAGAIN && errno != EINTR) co_return false;
+      const Wake wake = co_await ready_.wait(loop_, deadline);
+      if (wake == Wake::kDeadline) co_return false;
     }
     co_return true;
   }

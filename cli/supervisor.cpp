@@ -91,7 +91,8 @@ Task<void> Supervisor::keep_running(Slot& slot) {
       enter(slot, slot.policy.crash_looping() ? ProcessState::kCrashLooping : ProcessState::kWaiting);
       const Deadline until = loop_.deadline_in(delay);
       while (!slot.stop_asked && !slot.restart_asked) {
-        if (co_await slot.changed.wait(loop_, until) == Wake::kDeadline) break;
+        const Wake wake = co_await slot.changed.wait(loop_, until);
+        if (wake == Wake::kDeadline) break;
       }
     }
     if (slot.restart_asked) slot.policy.reset();

@@ -94,7 +94,8 @@ Task<Result<void>> Calls::forward(Incoming& call) {
   while (true) {
     CO_ASSIGN(Link * link, co_await targets_.instance_serving(target, deadline));
     if (!link->has_room()) {
-      if (co_await link->room().wait(loop_, deadline) == Wake::kDeadline) {
+      const Wake wake = co_await link->room().wait(loop_, deadline);
+      if (wake == Wake::kDeadline) {
         co_return Error{Errc::kResourceExhausted, fmt::format("'{}' was busy until the deadline", target)};
       }
       continue;  // the link may be gone by now

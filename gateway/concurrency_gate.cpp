@@ -17,7 +17,8 @@ Task<Result<void>> ConcurrencyGate::Turn::take(Deadline deadline) {
   ++gate_.waiting_;
   gate_.line_.push_back(*this);
   while (!inside_) {
-    if (co_await called_.wait(gate_.loop_, deadline) == Wake::kDeadline && !inside_) {
+    const Wake wake = co_await called_.wait(gate_.loop_, deadline);
+    if (wake == Wake::kDeadline && !inside_) {
       co_return Error{Errc::kResourceExhausted, "the app was busy with other calls until the deadline"};
     }
   }

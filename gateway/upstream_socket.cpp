@@ -97,7 +97,8 @@ Task<Result<std::unique_ptr<UpstreamSocket>>> UpstreamSocket::connect(EventLoop&
   const auto* const address = reinterpret_cast<const sockaddr*>(&endpoint.address);
   if (::connect(fd, address, endpoint.size) != 0) {
     if (errno != EINPROGRESS) co_return broken(what, errno);
-    if (co_await socket->writable_.wait(loop, deadline) == Wake::kDeadline) {
+    const Wake wake = co_await socket->writable_.wait(loop, deadline);
+    if (wake == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, what + ": no answer"};
     }
     if (const int number = pending_error(fd); number != 0) co_return broken(what, number);
@@ -137,7 +138,8 @@ Task<Result<void>> UpstreamSocket::write_all(Parts parts, Deadline deadline) {
   while (true) {
     CO_ASSIGN(const std::size_t written, write_some(parts));
     if (advance(parts, written)) co_return ok();
-    if (co_await writable_.wait(loop_, deadline) == Wake::kDeadline) {
+    const Wake wake = co_await writable_.wait(loop_, deadline);
+    if (wake == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "the peer did not take the bytes in time"};
     }
   }
@@ -149,7 +151,8 @@ Task<Result<std::size_t>> UpstreamSocket::read(std::span<char> into, Deadline de
     if (got >= 0) co_return static_cast<std::size_t>(got);
     if (errno == EINTR) continue;
     if (errno != EAGAIN) co_return broken("cannot read", errno);
-    if (co_await readable_.wait(loop_, deadline) == Wake::kDeadline) {
+    const Wake wake = co_await readable_.wait(loop_, deadline);
+    if (wake == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "the peer sent nothing in time"};
     }
   }
