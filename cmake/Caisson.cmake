@@ -18,7 +18,9 @@ option(CAISSON_COVERAGE "Instrument for llvm-cov" OFF)
 set(CAISSON_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")
 
 add_library(caisson_options INTERFACE)
-target_compile_options(caisson_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor)
+# g++ also takes a constructor parameter for a shadow of the member it initialises.
+target_compile_options(caisson_options INTERFACE -Wall -Wextra -Wnon-virtual-dtor
+  $<$<CXX_COMPILER_ID:Clang>:-Wshadow>)
 target_include_directories(caisson_options INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/generated")
 target_compile_definitions(caisson_options INTERFACE CAISSON_VERSION="${PROJECT_VERSION}")
 if(CAISSON_WARNINGS_AS_ERRORS)
