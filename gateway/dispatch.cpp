@@ -146,6 +146,7 @@ Task<Result<std::shared_ptr<Instance>>> Dispatch::find_room(const RoutedRequest&
     const auto end = had_turn ? FairQueue::End::kFront : FairQueue::End::kBack;
     const Result<void> turn = co_await instance->queue().wait(request.envelope.app, bytes, queued_until, end);
     if (turn) {
+      if (instance->has_room()) co_return instance;
       had_turn = true;
     } else if (turn.error().code == Errc::kUnavailable) {
       queued_until = Deadline::never();  // it was never sent: the next instance takes it

@@ -120,6 +120,8 @@ void Http1Parser::next_request() {
   head_.fields.clear();
 }
 
+bool Http1Parser::done() const { return machine_->reader_->is_done(); }
+
 Result<Http1Parser::Step> Http1Parser::feed(std::string_view input) {
   Step step;
   if (!begun_) {

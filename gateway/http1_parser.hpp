@@ -65,6 +65,8 @@ class Http1Parser {
   [[nodiscard]] const RequestHead& head() const { return head_; }
   /// A byte of the present request has been seen.
   [[nodiscard]] bool begun() const { return begun_; }
+  /// The whole request has been seen; the next one may begin.
+  [[nodiscard]] bool done() const;
 
  private:
   class Machine;
