@@ -21,13 +21,23 @@ std::string text_member(simdjson::dom::object from, std::string_view name) {
 
 }  // namespace
 
-CapabilityLinks::CapabilityLinks(EventLoop& loop, Options options, Handlers handlers, MakeListener make_listener)
+CapabilityLinks::CapabilityLinks(EventLoop& loop, GatewayCounters& counters, Options options, Handlers handlers,
+                                 MakeListener make_listener)
     : loop_(loop),
+      counters_(counters),
       options_(std::move(options)),
       handlers_(std::move(handlers)),
       make_listener_(std::move(make_listener)) {}
 
-CapabilityLinks::~CapabilityLinks() = default;
+CapabilityLinks::~CapabilityLinks() { clear(); }
+
+void CapabilityLinks::clear() {
+  for (auto& [name, capability] : capabilities_) {
+    capability.listener.reset();
+    for (const auto& instance : capability.instances) instance->set_link(nullptr);
+  }
+  capabilities_.clear();
+}
 
 Result<void> CapabilityLinks::set_manifests(const std::vector<std::shared_ptr<const Manifest>>& manifests) {
   for (auto& [name, capability] : capabilities_) {
@@ -91,6 +101,7 @@ void CapabilityLinks::open_link(Capability& capability, std::unique_ptr<Lane> la
   Link::Options options;
   // The window is kept by Instance::Place; the link's own is only a second line.
   options.max_asked = capability.manifest->max_in_flight * 2 + 64;
+  options.same_host = capability.listener == nullptr || !capability.listener->address().starts_with("tcp://");
   Link::Handlers handlers;
   handlers.serve = [this, raw](Incoming call) { return handlers_.call(*raw, std::move(call)); };
   handlers.control = [this, raw](Frame frame) { on_control(*raw, frame); };
@@ -157,6 +168,7 @@ void CapabilityLinks::on_hello(Instance& instance, const Frame& frame) {
   instance.incarnation = text_member(members, "incarnation");
   if (members["pid"].get(facts.pid) != simdjson::SUCCESS) facts.pid = 0;
   facts.linked = true;
+  ++counters_.links_opened;
   facts.since = loop_.now();
 
   Capability& capability = capabilities_.find(instance.capability())->second;
@@ -180,6 +192,7 @@ void CapabilityLinks::on_down(Instance& instance, const Error& reason) {
   instance.lost();
   if (!instance.facts.linked) return;
   instance.facts.linked = false;
+  ++counters_.links_lost;
   instance.facts.since = loop_.now();
   instance.facts.in_flight = 0;
   const bool replaced = std::ranges::any_of(capability.instances, [&](const auto& other) {
@@ -242,6 +255,12 @@ void CapabilityLinks::release_all() {
     goodbye.kind = wire::Kind::Goodbye;
     instance.post(std::move(goodbye));
   });
+}
+
+bool CapabilityLinks::all_told() const {
+  bool told = true;
+  for_each([&](const Instance& instance) { told = told && instance.told(); });
+  return told;
 }
 
 }  // namespace caisson::gateway

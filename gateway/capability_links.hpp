@@ -9,6 +9,7 @@
 
 #include "bus/lane.hpp"
 #include "bus/log.hpp"
+#include "gateway/gateway_counters.hpp"
 #include "gateway/instance.hpp"
 
 namespace caisson::gateway {
@@ -38,8 +39,11 @@ class CapabilityLinks {
   };
   using MakeListener = std::function<Result<std::unique_ptr<LaneListener>>(const Manifest&)>;
 
-  CapabilityLinks(EventLoop& loop, Options options, Handlers handlers, MakeListener make_listener);
+  CapabilityLinks(EventLoop& loop, GatewayCounters& counters, Options options, Handlers handlers,
+                  MakeListener make_listener);
   ~CapabilityLinks();
+  /// Ends all links at once, with the calls they serve.
+  void clear();
 
   /// Listens for every capability of `manifests` and closes what is no longer among them. An error
   /// names the capability; the others are in force all the same.
@@ -55,6 +59,8 @@ class CapabilityLinks {
   [[nodiscard]] std::vector<CapabilityFacts> facts() const;
   /// Says GOODBYE to all: they may go once what runs is finished.
   void release_all();
+  /// No control frame waits for room any more.
+  [[nodiscard]] bool all_told() const;
 
  private:
   struct Capability {
@@ -72,6 +78,7 @@ class CapabilityLinks {
   [[nodiscard]] std::string hello() const;
 
   EventLoop& loop_;
+  GatewayCounters& counters_;
   Options options_;
   Handlers handlers_;
   MakeListener make_listener_;

@@ -47,7 +47,6 @@ Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
       answer.error = failed(asked.error());
       co_return answer;
     }
-    ++counters_.sent;
 
     auto reply = co_await asked->reply(deadline);
     if (reply) {
@@ -65,12 +64,12 @@ Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
     }
     // It was taken when its instance went away.
     if (!repeatable || sent_before) {
-      ++counters_.outcome_unknown;
+      ++counters_.requests_unknown_outcome;
       answer.error = outcome_unknown();
       co_return answer;
     }
     sent_before = true;
-    ++counters_.sent_again;
+    ++counters_.requests_resent;
     body = Buffer(again);
   }
 }
@@ -92,7 +91,6 @@ Task<Opened> Dispatch::open(RoutedRequest request, Buffer first) {
     opened.place = Instance::Place(opened.instance);
     auto call = opened.instance->link().open(request.envelope, first, deadline);
     if (call) {
-      ++counters_.sent;
       opened.call.emplace(*std::move(call));
       co_return opened;
     }
@@ -120,7 +118,7 @@ Task<Answer> Dispatch::reply(Opened& opened, const Route& route) {
     co_return answer;
   }
   if (opened.instance->link().down() && !route.safe) {
-    ++counters_.outcome_unknown;
+    ++counters_.requests_unknown_outcome;
     answer.error = outcome_unknown();
   } else if (opened.instance->link().down()) {
     answer.error = refused(route, reply.error());  // its body is gone, so the client must repeat it
@@ -138,6 +136,7 @@ Task<Result<std::shared_ptr<Instance>>> Dispatch::find_room(const RoutedRequest&
   while (true) {
     std::shared_ptr<Instance> instance = links_.pick(capability, request.component);
     if (instance == nullptr) {
+      ++counters_.requests_parked;
       CO_TRY(co_await parking_.wait(capability, bytes, parked_until));
       continue;
     }
@@ -159,8 +158,10 @@ Task<Result<std::shared_ptr<Instance>>> Dispatch::find_room(const RoutedRequest&
 
 /// Nothing was sent.
 GatewayError Dispatch::refused(const Route& route, const Error& error) {
-  ++counters_.turned_away;
-  if (error.code == Errc::kResourceExhausted) return {503, "ERR_TOO_MANY_REQUESTS", error.message};
+  if (error.code == Errc::kResourceExhausted) {
+    ++counters_.requests_overloaded;
+    return {503, "ERR_TOO_MANY_REQUESTS", error.message};
+  }
   if (route.unavailable.status != 0) return route.unavailable;
   return {503, "ERR_CAPABILITY_UNAVAILABLE", error.message};
 }
@@ -169,7 +170,7 @@ GatewayError Dispatch::refused(const Route& route, const Error& error) {
 GatewayError Dispatch::failed(const Error& error) {
   switch (error.code) {
     case Errc::kDeadlineExceeded:
-      ++counters_.deadline_exceeded;
+      ++counters_.requests_too_late;
       return {504, "ERR_DEADLINE_EXCEEDED", error.message};
     case Errc::kUnavailable:
       return {503, "ERR_CAPABILITY_UNAVAILABLE", error.message};

@@ -7,6 +7,7 @@
 #include "bus/link.hpp"
 #include "bus/manifest.hpp"
 #include "gateway/capability_links.hpp"
+#include "gateway/gateway_counters.hpp"
 #include "gateway/parking.hpp"
 #include "gateway/request_window.hpp"
 
@@ -51,16 +52,8 @@ class Dispatch {
     /// For requests whose body comes as a stream.
     Nanos stream_deadline = std::chrono::minutes(10);
   };
-  struct Counters {
-    std::uint64_t sent = 0;
-    std::uint64_t sent_again = 0;
-    std::uint64_t outcome_unknown = 0;
-    std::uint64_t turned_away = 0;
-    std::uint64_t deadline_exceeded = 0;
-  };
-
-  Dispatch(EventLoop& loop, CapabilityLinks& links, RequestWindow& window, Options options)
-      : loop_(loop), links_(links), window_(window), options_(options), parking_(loop, Parking::Limits{}) {}
+  Dispatch(EventLoop& loop, CapabilityLinks& links, RequestWindow& window, GatewayCounters& counters, Options options)
+      : loop_(loop), links_(links), window_(window), counters_(counters), options_(options), parking_(loop, Parking::Limits{}) {}
 
   /// Sends a request with its whole body and waits for the answer. Dropping the task cancels it.
   Task<Answer> call(RoutedRequest request, Buffer body);
@@ -71,7 +64,6 @@ class Dispatch {
 
   [[nodiscard]] Parking& parking() { return parking_; }
   [[nodiscard]] const Parking& parking() const { return parking_; }
-  [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
   /// An instance with room, after waiting as long as it takes and may.
@@ -83,9 +75,9 @@ class Dispatch {
   EventLoop& loop_;
   CapabilityLinks& links_;
   RequestWindow& window_;
+  GatewayCounters& counters_;
   Options options_;
   Parking parking_;
-  Counters counters_;
 };
 
 }  // namespace caisson::gateway

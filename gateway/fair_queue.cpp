@@ -4,29 +4,12 @@ namespace caisson::gateway {
 
 /// One waiting request, on its coroutine's frame: leaves the queue however that ends.
 struct FairQueue::Entry : ListNode {
-  Entry(FairQueue& owner, App& of, std::size_t size) : queue(owner), app(&of), bytes(size) {
-    ++queue.waiting_;
-    ++app->count;
-    app->bytes += bytes;
-    if (!app->linked()) queue.turns_.push_back(*app);
-  }
+  Entry(FairQueue& owner, App& of, std::size_t size);
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
-  ~Entry() {
-    if (app != nullptr) leave();
-    if (granted) --queue.granted_;
-    // Woken and dropped before it ran: the place goes to the next one.
-    if (granted && !taken) queue.offer(queue.granted_ + 1);
-  }
+  ~Entry();
 
-  void leave() {
-    unlink();
-    --queue.waiting_;
-    --app->count;
-    app->bytes -= bytes;
-    if (app->count == 0) queue.apps_.erase(queue.apps_.find(app->name));
-    app = nullptr;
-  }
+  void leave();
 
   FairQueue& queue;
   App* app;
@@ -35,6 +18,40 @@ struct FairQueue::Entry : ListNode {
   bool taken = false;
   WaitQueue woken;
 };
+
+/// One app's waiters.
+struct FairQueue::App : ListNode {
+  std::string_view name;  // the map's key
+  IntrusiveList<Entry> entries;
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+};
+
+FairQueue::Entry::Entry(FairQueue& owner, App& of, std::size_t size) : queue(owner), app(&of), bytes(size) {
+  ++queue.waiting_;
+  ++app->count;
+  app->bytes += bytes;
+  if (!app->linked()) queue.turns_.push_back(*app);
+}
+
+FairQueue::Entry::~Entry() {
+  if (app != nullptr) leave();
+  if (granted) --queue.granted_;
+  // Woken and dropped before it ran: the place goes to the next one.
+  if (granted && !taken) queue.offer(queue.granted_ + 1);
+}
+
+void FairQueue::Entry::leave() {
+  unlink();
+  --queue.waiting_;
+  --app->count;
+  app->bytes -= bytes;
+  if (app->count == 0) queue.apps_.erase(queue.apps_.find(app->name));
+  app = nullptr;
+}
+
+FairQueue::FairQueue(EventLoop& loop, Limits limits) : loop_(loop), limits_(limits) {}
+FairQueue::~FairQueue() = default;
 
 Task<Result<void>> FairQueue::wait(std::string_view app, std::size_t bytes, Deadline until, End end) {
   if (closed_) co_return Error{Errc::kUnavailable, "the instance is gone"};

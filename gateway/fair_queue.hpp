@@ -23,7 +23,8 @@ class FairQueue {
   };
   enum class End : std::uint8_t { kBack, kFront };
 
-  FairQueue(EventLoop& loop, Limits limits) : loop_(loop), limits_(limits) {}
+  FairQueue(EventLoop& loop, Limits limits);
+  ~FairQueue();
   FairQueue(const FairQueue&) = delete;
   FairQueue& operator=(const FairQueue&) = delete;
 
@@ -52,14 +53,6 @@ class FairQueue {
   std::size_t granted_ = 0;
   std::map<std::string, App, std::less<>> apps_;
   IntrusiveList<App> turns_;  // apps with waiters, the next one first
-};
-
-/// One app's waiters.
-struct FairQueue::App : ListNode {
-  std::string_view name;  // the map's key
-  IntrusiveList<Entry> entries;
-  std::size_t count = 0;
-  std::size_t bytes = 0;
 };
 
 }  // namespace caisson::gateway

@@ -25,7 +25,7 @@ iovec piece_of(std::string_view bytes) { return {const_cast<char*>(bytes.data())
 }  // namespace
 
 Http1Connection::Http1Connection(EventLoop& loop, int fd, HttpService& service, const HttpOptions& options,
-                                 HttpCounters& counters, std::function<void()> abandon)
+                                 GatewayCounters& counters, std::function<void()> abandon)
     : loop_(loop),
       service_(service),
       options_(options),
@@ -65,7 +65,6 @@ void Http1Connection::abandon() {
 void Http1Connection::client_hung_up() {
   if (!serving_) return;
   if (!socket_.broken() && (!pending().empty() || !socket_.at_end())) return;
-  ++counters_.clients_gone;
   abandon();
 }
 
@@ -91,7 +90,6 @@ Task<Result<bool>> Http1Connection::read_head() {
     idle_ = false;
     if (filled) continue;
     if (!parser_.begun()) co_return false;  // an unused connection ends without a word
-    if (filled.error().code == Errc::kDeadlineExceeded) ++counters_.timed_out;
     co_return filled.error();
   }
 }
@@ -180,6 +178,7 @@ Task<Http1Connection::Next> Http1Connection::serve_whole(Admission& admission) {
   const Next next = parser_.head().keep_alive ? Next::kGoOn : Next::kClose;
   Result<Buffer> body = co_await read_body(admission.body_limit);
   if (!body && body.error().code == Errc::kOutOfRange) {
+    ++counters_.requests_too_large;
     HttpAnswer answer = admission.too_large(request_);
     const bool kept = co_await discard_body();
     co_return co_await write(answer, kept ? next : Next::kClose);
@@ -221,6 +220,7 @@ Task<void> Http1Connection::pump_body(BodyWriter& body, std::size_t limit) {
     seen += piece->size();
     if (seen > limit) {
       over_limit_ = true;
+      ++counters_.requests_too_large;
       body.fail({Errc::kOutOfRange, "the body is over the limit"});
       co_return;
     }
@@ -338,7 +338,7 @@ Task<void> Http1Connection::answer_unreadable(const Error& error) {
     default:
       co_return;  // the client is gone
   }
-  ++counters_.malformed;
+  ++counters_.requests_malformed;
   request_.extra_headers.clear();
   begin_answer(answer, true);
   fmt::format_to(std::back_inserter(head_), "Content-Length: {}\r\n\r\n", answer.body.size());

@@ -8,6 +8,7 @@
 
 #include "bus/task.hpp"
 #include "gateway/client_socket.hpp"
+#include "gateway/gateway_counters.hpp"
 #include "gateway/http1_parser.hpp"
 #include "gateway/http_service.hpp"
 
@@ -24,20 +25,12 @@ struct HttpOptions {
   std::size_t drain_limit = 256 * 1024;
 };
 
-struct HttpCounters {
-  std::uint64_t connections = 0;
-  std::uint64_t requests = 0;
-  std::uint64_t malformed = 0;
-  std::uint64_t timed_out = 0;
-  std::uint64_t clients_gone = 0;
-};
-
 /// One client's connection: reads a request, has it served, writes the answer, and again, in one
 /// coroutine. A client that goes away while its request is served ends that coroutine, and with it
 /// the call. One thread; `service` and `counters` outlive it.
 class Http1Connection {
  public:
-  Http1Connection(EventLoop& loop, int fd, HttpService& service, const HttpOptions& options, HttpCounters& counters,
+  Http1Connection(EventLoop& loop, int fd, HttpService& service, const HttpOptions& options, GatewayCounters& counters,
                   std::function<void()> abandon);
 
   /// Serves until either side is done. `abandon` (of the constructor) is called at most once, when
@@ -75,7 +68,7 @@ class Http1Connection {
   EventLoop& loop_;
   HttpService& service_;
   const HttpOptions& options_;
-  HttpCounters& counters_;
+  GatewayCounters& counters_;
   std::function<void()> abandon_;
   bool idle_ = false;      // waits for a request to begin
   bool serving_ = false;   // waits for somebody else than the client

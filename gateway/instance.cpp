@@ -31,7 +31,7 @@ void Instance::lane_is_full() {
 Task<void> Instance::await_lane() {
   co_await link_->room().wait(loop_, Deadline::never());
   lane_full_ = false;
-  admit();
+  if (link_ != nullptr) admit();
 }
 
 void Instance::post(ControlFrame frame) {
@@ -45,7 +45,7 @@ void Instance::post(ControlFrame frame) {
 }
 
 Task<void> Instance::drain_outbox() {
-  while (!outbox_.empty() && !link_->down()) {
+  while (!outbox_.empty() && link_ != nullptr && !link_->down()) {
     const ControlFrame& next = outbox_.front();
     std::vector<Field> headers;
     for (const auto& [name, value] : next.headers) headers.push_back({name, value});

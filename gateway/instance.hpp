@@ -81,6 +81,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
 
   /// Sends control frames in order, waiting for room; closes the link where too many pile up.
   void post(ControlFrame frame);
+  [[nodiscard]] bool told() const { return outbox_.empty(); }
 
   /// True when its last STATUS lists this component.
   [[nodiscard]] bool holds(std::string_view component) const { return components_.contains(component); }

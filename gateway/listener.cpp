@@ -80,10 +80,12 @@ Listener::Door::~Door() {
   if (!path.empty()) ::unlink(path.c_str());
 }
 
-Listener::Listener(EventLoop& loop, HttpService& service, HttpOptions options, std::size_t max_connections)
+Listener::Listener(EventLoop& loop, HttpService& service, HttpOptions options, GatewayCounters& counters,
+                   std::size_t max_connections)
     : loop_(loop),
       service_(service),
       options_(options),
+      counters_(counters),
       max_connections_(max_connections),
       retry_(loop, [this] { accept_all(); }),
       scope_(loop) {}
@@ -178,7 +180,8 @@ void Listener::accept_some(int fd) {
     }
     const int on = 1;
     ::setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a Unix socket refuses, rightly
-    ++counters_.connections;
+    ++counters_.connections_accepted;
+    ++counters_.connections_open;
     const std::uint64_t key = next_key_++;
     clients_[key];
     const TaskScope::Id task = scope_.spawn(serve(client, key));
@@ -196,6 +199,7 @@ Task<void> Listener::serve(int fd, std::uint64_t key) {
     Leave(const Leave&) = delete;
     ~Leave() {
       listener.clients_.erase(key);
+      --listener.counters_.connections_open;
       if (std::exchange(listener.full_, false)) listener.retry_.start(Deadline::at(listener.loop_.now() + Nanos(1)));
     }
   };

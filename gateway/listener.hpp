@@ -17,7 +17,8 @@ namespace caisson::gateway {
 /// `service` outlives it.
 class Listener {
  public:
-  Listener(EventLoop& loop, HttpService& service, HttpOptions options, std::size_t max_connections = 16384);
+  Listener(EventLoop& loop, HttpService& service, HttpOptions options, GatewayCounters& counters,
+           std::size_t max_connections = 16384);
   ~Listener();
 
   /// Opens `port` on every address ("127.0.0.1", "::1", …; none: all interfaces); port 0 is chosen
@@ -31,7 +32,6 @@ class Listener {
   Task<bool> join(Deadline deadline) { return scope_.join(deadline); }
 
   [[nodiscard]] std::size_t connections() const { return clients_.size(); }
-  [[nodiscard]] const HttpCounters& counters() const { return counters_; }
 
  private:
   struct Door {
@@ -55,8 +55,8 @@ class Listener {
   EventLoop& loop_;
   HttpService& service_;
   HttpOptions options_;
+  GatewayCounters& counters_;
   std::size_t max_connections_;
-  HttpCounters counters_;
   LogLimit log_;
   bool full_ = false;
   std::uint64_t next_key_ = 1;
