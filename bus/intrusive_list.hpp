@@ -45,6 +45,14 @@ class IntrusiveList {
     head_.previous_->next_ = &node;
     head_.previous_ = &node;
   }
+  void push_front(T& item) {
+    ListNode& node = item;
+    node.unlink();
+    node.next_ = head_.next_;
+    node.previous_ = &head_;
+    head_.next_->previous_ = &node;
+    head_.next_ = &node;
+  }
   T& pop_front() {
     T& item = front();
     static_cast<ListNode&>(item).unlink();

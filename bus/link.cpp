@@ -512,10 +512,14 @@ Result<std::shared_ptr<Exchange>> Link::begin(Envelope& request, Buffer& body, D
 }
 
 Task<Result<Reply>> Link::call(Envelope request, Buffer& body, Deadline deadline) {
-  request.flags &= static_cast<std::uint16_t>(~kStreamed);
-  CO_ASSIGN(auto exchange, begin(request, body, deadline));
-  OpenCall call{BodyWriter(), std::move(exchange)};
+  CO_ASSIGN(OpenCall call, ask(request, body, deadline));
   co_return co_await call.reply(deadline);
+}
+
+Result<OpenCall> Link::ask(Envelope request, Buffer& body, Deadline deadline) {
+  request.flags &= static_cast<std::uint16_t>(~kStreamed);
+  ASSIGN(auto exchange, begin(request, body, deadline));
+  return OpenCall{BodyWriter(), std::move(exchange)};
 }
 
 Result<OpenCall> Link::open(Envelope request, Buffer& first, Deadline deadline) {

@@ -153,6 +153,9 @@ class Link final : private Lane::Receiver {
   /// nothing was sent, and `body` is left untouched for another try. An error the peer answered with
   /// is returned as that error.
   Task<Result<Reply>> call(Envelope request, Buffer& body, Deadline deadline);
+  /// call() in two steps: sends at once, so that an error means that nothing was sent; the answer is
+  /// waited for with OpenCall::reply().
+  Result<OpenCall> ask(Envelope request, Buffer& body, Deadline deadline);
   /// The same with a body that is written afterwards; sends the head at once.
   Result<OpenCall> open(Envelope request, Buffer& first, Deadline deadline);
 

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "gateway/app_config.hpp"
+#include "gateway/dispatch.hpp"
+#include "gateway/gateway_counters.hpp"
+#include "gateway/http_service.hpp"
+
+namespace caisson::gateway {
+
+/// What the doors of all apps share.
+struct Routing {
+  std::shared_ptr<const RouteTable> table;
+  Tracer tracer;
+};
+
+/// The API behind one app's door: token, route, trace context, then on to dispatch. One thread; all
+/// references outlive it.
+class ApiService final : public HttpService {
+ public:
+  ApiService(const AppConfig& app, Routing& routing, Dispatch& dispatch, GatewayCounters& counters)
+      : app_(app), routing_(routing), dispatch_(dispatch), counters_(counters) {}
+
+  Admission admit(HttpRequest& request) override;
+  Task<HttpAnswer> serve(HttpRequest& request, Buffer body) override;
+  Task<Opened> open(HttpRequest& request, Buffer first) override;
+  Task<HttpAnswer> reply(HttpRequest& request, Opened& opened) override;
+
+ private:
+  [[nodiscard]] bool authenticated(const RequestHead& head) const;
+  [[nodiscard]] RoutedRequest routed(const HttpRequest& request, std::vector<Field>& headers, bool streamed) const;
+  HttpAnswer answer(HttpRequest& request, Answer answer);
+
+  const AppConfig& app_;
+  Routing& routing_;
+  Dispatch& dispatch_;
+  GatewayCounters& counters_;
+};
+
+}  // namespace caisson::gateway

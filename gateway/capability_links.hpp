@@ -1,0 +1,89 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bus/lane.hpp"
+#include "bus/log.hpp"
+#include "gateway/gateway_counters.hpp"
+#include "gateway/instance.hpp"
+
+namespace caisson::gateway {
+
+/// The links of all instances of all capabilities. Per manifest there is one listener; who connects
+/// there is that capability, whatever name its HELLO carries. One thread.
+class CapabilityLinks {
+ public:
+  struct Options {
+    /// What HELLO says about this gateway.
+    std::string incarnation;
+    std::size_t max_instances = 64;
+  };
+  struct Handlers {
+    /// A call of a capability; runs on its link's scope.
+    std::function<Task<void>(Instance&, Incoming)> call;
+    /// It said HELLO; sends it what it must know before any request.
+    std::function<void(Instance&)> linked;
+    /// It may serve now what it could not before, or told its status.
+    std::function<void(Instance&)> changed;
+    /// A CONFIG frame.
+    std::function<void(Instance&, const Frame&)> config;
+    /// Whether requests may go to it, beyond being linked (it may lack its configuration).
+    std::function<bool(const Instance&)> may_serve;
+    /// The ids of the apps this gateway stands for.
+    std::function<std::vector<std::string>()> apps;
+  };
+  using MakeListener = std::function<Result<std::unique_ptr<LaneListener>>(const Manifest&)>;
+
+  CapabilityLinks(EventLoop& loop, GatewayCounters& counters, Options options, Handlers handlers,
+                  MakeListener make_listener);
+  ~CapabilityLinks();
+  /// Ends all links at once, with the calls they serve.
+  void clear();
+
+  /// Listens for every capability of `manifests` and closes what is no longer among them. An error
+  /// names the capability; the others are in force all the same.
+  Result<void> set_manifests(const std::vector<std::shared_ptr<const Manifest>>& manifests);
+  /// Takes a link to a capability in this process.
+  void adopt(std::shared_ptr<const Manifest> manifest, std::unique_ptr<Lane> lane);
+
+  /// The instance a request should go to: one that holds the component, else any, the one with the
+  /// fewest requests in flight. Null: none is ready.
+  [[nodiscard]] std::shared_ptr<Instance> pick(std::string_view capability, std::string_view component) const;
+
+  void for_each(const std::function<void(Instance&)>& visit) const;
+  [[nodiscard]] std::vector<CapabilityFacts> facts() const;
+  /// Says GOODBYE to all: they may go once what runs is finished.
+  void release_all();
+  /// No control frame waits for room any more.
+  [[nodiscard]] bool all_told() const;
+
+ private:
+  struct Capability {
+    std::shared_ptr<const Manifest> manifest;
+    bool installed = false;  // by the folder
+    std::unique_ptr<LaneListener> listener;
+    std::vector<std::shared_ptr<Instance>> instances;
+    std::vector<InstanceFacts> gone;  // the last of each that is not linked now
+  };
+
+  void open_link(Capability& capability, std::unique_ptr<Lane> lane, bool linked_in);
+  void on_control(Instance& instance, const Frame& frame);
+  void on_hello(Instance& instance, const Frame& frame);
+  void on_down(Instance& instance, const Error& reason);
+  [[nodiscard]] std::string hello() const;
+
+  EventLoop& loop_;
+  GatewayCounters& counters_;
+  Options options_;
+  Handlers handlers_;
+  MakeListener make_listener_;
+  LogLimit log_;
+  std::map<std::string, Capability, std::less<>> capabilities_;
+};
+
+}  // namespace caisson::gateway

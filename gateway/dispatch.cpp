@@ -1,0 +1,188 @@
+#include "gateway/dispatch.hpp"
+
+#include <fmt/format.h>
+
+namespace caisson::gateway {
+
+namespace {
+
+GatewayError outcome_unknown() {
+  return {503, "ERR_OUTCOME_UNKNOWN",
+          "the instance that had the request is gone; whether it was executed is not known"};
+}
+
+}  // namespace
+
+Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
+  const Deadline deadline = loop_.deadline_in(options_.deadline);
+  Deadline queued_until = Deadline::never();
+  const std::size_t bytes = body.size();
+  const bool repeatable = request.route->safe;
+  std::string again;  // what was handed over cannot be sent a second time
+  if (repeatable) again = body.view();
+  bool sent_before = false;
+
+  Answer answer;
+  answer.slot = window_.acquire();
+  request.envelope.request = answer.slot.id();
+  while (true) {
+    auto room = co_await find_room(request, bytes, deadline, queued_until);
+    if (!room) {
+      answer.error = refused(*request.route, room.error());
+      co_return answer;
+    }
+    const std::shared_ptr<Instance> instance = *std::move(room);
+    answer.place = Instance::Place(instance);
+    auto asked = instance->link().ask(request.envelope, body, deadline);
+    if (!asked) {
+      answer.place.release();
+      if (asked.error().code == Errc::kResourceExhausted) {
+        instance->lane_is_full();
+        continue;
+      }
+      if (asked.error().code == Errc::kUnavailable) {
+        co_await loop_.sleep_until(Deadline::at(loop_.now()));  // its end is told in the next turn
+        continue;
+      }
+      answer.error = failed(asked.error());
+      co_return answer;
+    }
+
+    auto reply = co_await asked->reply(deadline);
+    if (reply) {
+      if (!reply->head.streamed()) {
+        answer.place.release();
+        answer.slot = {};
+      }
+      answer.reply.emplace(*std::move(reply));
+      co_return answer;
+    }
+    answer.place.release();
+    if (!instance->link().down()) {
+      answer.error = failed(reply.error());
+      co_return answer;
+    }
+    // It was taken when its instance went away.
+    if (!repeatable || sent_before) {
+      ++counters_.requests_unknown_outcome;
+      answer.error = outcome_unknown();
+      co_return answer;
+    }
+    sent_before = true;
+    ++counters_.requests_resent;
+    body = Buffer(again);
+  }
+}
+
+Task<Opened> Dispatch::open(RoutedRequest request, Buffer first) {
+  const Deadline deadline = loop_.deadline_in(options_.stream_deadline);
+  const Deadline wait_until = loop_.deadline_in(options_.deadline);
+  Deadline queued_until = Deadline::never();
+  Opened opened;
+  opened.slot = window_.acquire();
+  request.envelope.request = opened.slot.id();
+  while (true) {
+    auto room = co_await find_room(request, first.size(), wait_until, queued_until);
+    if (!room) {
+      opened.error = refused(*request.route, room.error());
+      co_return opened;
+    }
+    opened.instance = *std::move(room);
+    opened.place = Instance::Place(opened.instance);
+    auto call = opened.instance->link().open(request.envelope, first, deadline);
+    if (call) {
+      opened.call.emplace(*std::move(call));
+      co_return opened;
+    }
+    opened.place.release();
+    if (call.error().code == Errc::kResourceExhausted) {
+      opened.instance->lane_is_full();
+      continue;
+    }
+    if (call.error().code == Errc::kUnavailable) {
+      co_await loop_.sleep_until(Deadline::at(loop_.now()));
+      continue;
+    }
+    opened.error = failed(call.error());
+    co_return opened;
+  }
+}
+
+Task<Answer> Dispatch::reply(Opened& opened, const Route& route) {
+  Answer answer;
+  auto reply = co_await opened.call->reply(Deadline::never());  // open() set the call's own
+  if (reply) {
+    answer.place = std::move(opened.place);
+    answer.slot = std::move(opened.slot);
+    answer.reply.emplace(*std::move(reply));
+    co_return answer;
+  }
+  if (opened.instance->link().down() && !route.safe) {
+    ++counters_.requests_unknown_outcome;
+    answer.error = outcome_unknown();
+  } else if (opened.instance->link().down()) {
+    answer.error = refused(route, reply.error());  // its body is gone, so the client must repeat it
+  } else {
+    answer.error = failed(reply.error());
+  }
+  co_return answer;
+}
+
+Task<Result<std::shared_ptr<Instance>>> Dispatch::find_room(const RoutedRequest& request, std::size_t bytes,
+                                                            Deadline deadline, Deadline& queued_until) {
+  const std::string& capability = request.manifest->capability;
+  const Deadline parked_until = loop_.deadline_in(options_.parking_time).earlier(deadline);
+  bool had_turn = !queued_until.is_never();
+  while (true) {
+    std::shared_ptr<Instance> instance = links_.pick(capability, request.component);
+    if (instance == nullptr) {
+      ++counters_.requests_parked;
+      CO_TRY(co_await parking_.wait(capability, bytes, parked_until));
+      continue;
+    }
+    if (instance->has_room() && (had_turn || instance->queue().idle())) co_return instance;
+    if (queued_until.is_never()) queued_until = loop_.deadline_in(options_.queue_time).earlier(deadline);
+    const auto end = had_turn ? FairQueue::End::kFront : FairQueue::End::kBack;
+    const Result<void> turn = co_await instance->queue().wait(request.envelope.app, bytes, queued_until, end);
+    if (turn) {
+      if (instance->has_room()) co_return instance;
+      had_turn = true;
+    } else if (turn.error().code == Errc::kUnavailable) {
+      queued_until = Deadline::never();  // it was never sent: the next instance takes it
+      had_turn = false;
+    } else {
+      co_return Error{Errc::kResourceExhausted, turn.error().message};
+    }
+  }
+}
+
+/// Nothing was sent.
+GatewayError Dispatch::refused(const Route& route, const Error& error) {
+  if (error.code == Errc::kResourceExhausted) {
+    ++counters_.requests_overloaded;
+    return {503, "ERR_TOO_MANY_REQUESTS", error.message};
+  }
+  if (route.unavailable.status != 0) return route.unavailable;
+  return {503, "ERR_CAPABILITY_UNAVAILABLE", error.message};
+}
+
+/// The capability answered with an error of the exchange itself, or not in time.
+GatewayError Dispatch::failed(const Error& error) {
+  switch (error.code) {
+    case Errc::kDeadlineExceeded:
+      ++counters_.requests_too_late;
+      return {504, "ERR_DEADLINE_EXCEEDED", error.message};
+    case Errc::kUnavailable:
+      return {503, "ERR_CAPABILITY_UNAVAILABLE", error.message};
+    case Errc::kResourceExhausted:
+      return {503, "ERR_TOO_MANY_REQUESTS", error.message};
+    case Errc::kUnimplemented:
+      return {501, "ERR_UNIMPLEMENTED", error.message};
+    case Errc::kPermissionDenied:
+      return {403, "ERR_PERMISSION", error.message};
+    default:
+      return {500, "ERR_INTERNAL", error.message};
+  }
+}
+
+}  // namespace caisson::gateway

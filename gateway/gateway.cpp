@@ -1,0 +1,335 @@
+#include "gateway/gateway.hpp"
+
+#include <algorithm>
+#include <ctime>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "bus/json_writer.hpp"
+#include "gateway/app_frames.hpp"
+
+namespace caisson::gateway {
+
+namespace {
+
+/// Grows with every start on this host, so that a ledger can tell an old gateway from a new one.
+std::uint64_t make_incarnation() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+std::vector<RouteRule> http_rules(const std::vector<config::ApiRule>& rules) {
+  std::vector<RouteRule> result;
+  for (const auto& rule : rules) {
+    if (rule.protocol.empty() || rule.protocol == "http") result.push_back({rule.name, rule.version});
+  }
+  return result;
+}
+
+}  // namespace
+
+Gateway::Gateway(EventLoop& loop, Options options, Handlers handlers)
+    : loop_(loop),
+      options_(std::move(options)),
+      handlers_(std::move(handlers)),
+      window_(make_incarnation()),
+      folder_(loop, options_.run_dir + "/manifests",
+              [this] {
+                const Result<void> changed = manifests_changed();
+                if (!changed) log(LogLevel::kError, changed.error().message);
+              }),
+      calls_(loop, *this, counters_),
+      links_(loop, counters_, {std::to_string(window_.incarnation())}, link_handlers(), handlers_.make_listener),
+      config_(
+          loop, links_, [this](const config::Generation& generation) { config_in_force(generation); },
+          [this] {
+            for (const auto& manifest : all_manifests()) wake(manifest->capability);
+          }),
+      dispatch_(loop, links_, window_, counters_, options_.dispatch),
+      admin_service_(handlers_.pages),
+      scope_(loop) {
+  routing_.table = *RouteTable::make({}, {});  // nothing cannot overlap
+}
+
+Gateway::~Gateway() {
+  // Connections wait in dispatch, calls in links and apps: those who wait go first.
+  admin_.reset();
+  for (auto& [id, app] : apps_) app->listener.reset();
+  links_.clear();
+}
+
+CapabilityLinks::Handlers Gateway::link_handlers() {
+  CapabilityLinks::Handlers handlers;
+  handlers.call = [this](Instance& instance, Incoming call) {
+    return calls_.serve(instance.capability(), std::move(call));
+  };
+  handlers.linked = [this](Instance& instance) { introduce(instance); };
+  handlers.changed = [this](Instance& instance) { wake(instance.capability()); };
+  handlers.config = [this](Instance& instance, const Frame& frame) {
+    config_.on_frame(instance, frame);
+    wake(instance.capability());
+  };
+  handlers.may_serve = [this](const Instance& instance) { return may_serve(instance); };
+  handlers.apps = [this] {
+    std::vector<std::string> ids;
+    for (const auto& [id, app] : apps_) ids.push_back(id);
+    return ids;
+  };
+  return handlers;
+}
+
+// --- manifests and routes ---
+
+Result<void> Gateway::start() {
+  TRY(folder_.start());
+  return manifests_changed();
+}
+
+Result<void> Gateway::link_inproc(Manifest manifest, std::unique_ptr<Lane> lane) {
+  auto shared = std::make_shared<const Manifest>(std::move(manifest));
+  linked_in_.push_back(shared);
+  TRY(rebuild_routes());
+  links_.adopt(std::move(shared), std::move(lane));
+  return ok();
+}
+
+std::vector<std::shared_ptr<const Manifest>> Gateway::all_manifests() const {
+  auto all = linked_in_;
+  for (const auto& manifest : folder_.manifests()) {
+    const bool taken = std::ranges::any_of(linked_in_, [&](const auto& m) { return m->capability == manifest->capability; });
+    if (!taken) all.push_back(manifest);
+  }
+  return all;
+}
+
+Result<void> Gateway::manifests_changed() {
+  TRY(rebuild_routes());
+  std::vector<std::shared_ptr<const Manifest>> installed;
+  for (const auto& manifest : in_force_) {
+    if (!std::ranges::count(linked_in_, manifest)) installed.push_back(manifest);
+  }
+  return links_.set_manifests(installed);
+}
+
+/// Leaves the routes as they are where manifests overlap.
+Result<void> Gateway::rebuild_routes() {
+  const auto manifests = all_manifests();
+  ASSIGN(auto table, RouteTable::make(manifests, rules_));
+  routing_.table = std::move(table);
+  in_force_ = manifests;
+  set_queries();
+  return ok();
+}
+
+void Gateway::set_queries() {
+  std::vector<std::string> queries;
+  for (const auto& manifest : in_force_) {
+    for (const std::string& path : manifest->app_queries) {
+      if (!contains(queries, path)) queries.push_back(path);
+    }
+  }
+  for (auto& [id, app] : apps_) app->channel->set_queries(queries);
+}
+
+// --- configuration ---
+
+void Gateway::config_in_force(const config::Generation& generation) {
+  const config::Configuration& configuration = generation.configuration;
+  rules_ = {http_rules(configuration.api_allowed), http_rules(configuration.api_denied)};
+  routing_.tracer.set_rate(configuration.sampling_rate);
+  const Result<void> rebuilt = rebuild_routes();
+  if (!rebuilt) log(LogLevel::kError, rebuilt.error().message);
+}
+
+/// Without its configuration a capability would refuse what it is about to know: until there is one
+/// its requests wait. It has one when it lists components, when one is kept for it here (sent right
+/// behind HELLO), or when nobody publishes any.
+bool Gateway::may_serve(const Instance& instance) const {
+  const Manifest& manifest = instance.manifest();
+  if (instance.linked_in() || !manifest.takes_config || manifest.publishes_config) return true;
+  if (instance.has_components() || config_.served(manifest.capability)) return true;
+  return std::ranges::none_of(in_force_, [](const auto& other) { return other->publishes_config; });
+}
+
+void Gateway::wake(const std::string& capability) { dispatch_.parking().wake(capability); }
+
+// --- apps ---
+
+void Gateway::tell(const ControlFrame& frame) {
+  links_.for_each([&](Instance& instance) { instance.post(frame); });
+}
+
+/// What an instance must know before its first request.
+void Gateway::introduce(Instance& instance) {
+  config_.send_to(instance);
+  for (const auto& [id, app] : apps_) {
+    instance.post(app_state_frame(*app->channel));
+    for (const auto& [path, answer] : app->answers) {
+      instance.post(app_answer_frame(id, app->answers_of, path, answer.status, answer.body));
+    }
+  }
+}
+
+Result<void> Gateway::set_apps(std::vector<AppConfig> configs) {
+  for (auto it = apps_.begin(); it != apps_.end();) {
+    const bool unchanged = std::ranges::any_of(configs, [&](const auto& c) { return c == it->second->asked; });
+    if (unchanged) {
+      ++it;
+      continue;
+    }
+    auto leaving = std::move(it->second);
+    it = apps_.erase(it);
+    close_app(std::move(leaving));
+  }
+  Result<void> outcome;
+  for (const AppConfig& config : configs) {
+    if (apps_.contains(config.id)) continue;
+    const Result<void> opened = open_app(config);
+    if (!opened) outcome = Error{opened.error().code, fmt::format("app '{}': {}", config.id, opened.error().message)};
+  }
+  set_queries();
+  return outcome;
+}
+
+Result<void> Gateway::open_app(const AppConfig& config) {
+  auto app = std::make_unique<App>();
+  app->asked = app->config = config;
+  HttpOptions http = options_.http;
+  http.header_limit = config.read_buffer_size;
+  app->service = std::make_unique<ApiService>(app->config, routing_, dispatch_, counters_);
+  app->listener = std::make_unique<Listener>(loop_, *app->service, http, counters_, options_.max_connections);
+  if (config.unix_socket_dir.empty()) {
+    ASSIGN(app->config.http_port, app->listener->listen_tcp(config.listen_addresses, config.http_port));
+  } else {
+    TRY(app->listener->listen_unix(fmt::format("{}/dapr-{}-http.socket", config.unix_socket_dir, config.id)));
+    app->config.http_port = 0;
+  }
+  app->channel = std::make_unique<AppChannel>(loop_, app->config, static_cast<AppObserver&>(*this));
+  AppChannel& channel = *app->channel;
+  apps_[config.id] = std::move(app);
+  tell(app_state_frame(channel));
+  channel.start();
+  return ok();
+}
+
+void Gateway::close_app(std::unique_ptr<App> app) {
+  tell(app_gone_frame(app->config.id));
+  app->listener->finish();
+  scope_.spawn(let_finish(std::move(app)));
+}
+
+Task<void> Gateway::let_finish(std::unique_ptr<App> app) {
+  [[maybe_unused]] const bool done = co_await app->listener->join(loop_.deadline_in(options_.dispatch.deadline));
+}
+
+void Gateway::app_changed(const AppChannel& channel) {
+  const auto found = apps_.find(channel.config().id);
+  if (found == apps_.end() || found->second->channel.get() != &channel) return;
+  if (found->second->answers_of != channel.incarnation()) found->second->answers.clear();
+  tell(app_state_frame(channel));
+}
+
+void Gateway::app_answered(const AppChannel& channel, const std::string& path, std::uint16_t status,
+                           const std::string& body) {
+  const auto found = apps_.find(channel.config().id);
+  if (found == apps_.end() || found->second->channel.get() != &channel) return;
+  App& app = *found->second;
+  if (app.answers_of != channel.incarnation()) app.answers.clear();
+  app.answers_of = channel.incarnation();
+  app.answers[path] = {status, body};
+  tell(app_answer_frame(found->first, app.answers_of, path, status, body));
+}
+
+// --- calls ---
+
+AppChannel* Gateway::app(std::string_view id) {
+  const auto found = apps_.find(id);
+  return found == apps_.end() ? nullptr : found->second->channel.get();
+}
+
+bool Gateway::granted(std::string_view capability, std::string_view target) const {
+  return std::ranges::any_of(in_force_, [&](const auto& manifest) {
+    return manifest->capability == capability && contains(manifest->calls, target);
+  });
+}
+
+Task<Result<Link*>> Gateway::instance_serving(std::string target, Deadline deadline) {
+  while (true) {
+    const auto serves = std::ranges::find_if(in_force_, [&](const auto& m) { return contains(m->serves, target); });
+    if (serves == in_force_.end()) {
+      co_return Error{Errc::kNotFound, fmt::format("no capability serves '{}'", target)};
+    }
+    const std::string capability = (*serves)->capability;
+    if (const auto instance = links_.pick(capability, {})) co_return &instance->link();
+    const Deadline until = deadline.earlier(loop_.deadline_in(options_.dispatch.parking_time));
+    CO_TRY(co_await dispatch_.parking().wait(capability, 0, until));
+  }
+}
+
+// --- facts ---
+
+std::vector<CapabilityFacts> Gateway::capabilities() const {
+  auto all = links_.facts();
+  for (CapabilityFacts& capability : all) capability.parked = dispatch_.parking().parked(capability.name);
+  return all;
+}
+
+const AppChannel* Gateway::app(std::string_view id) const {
+  const auto found = apps_.find(id);
+  return found == apps_.end() ? nullptr : found->second->channel.get();
+}
+
+std::vector<const AppChannel*> Gateway::apps() const {
+  std::vector<const AppChannel*> all;
+  for (const auto& [id, app] : apps_) all.push_back(app->channel.get());
+  return all;
+}
+
+void Gateway::shut_down(bool force) { handlers_.shut_down(force); }
+
+// --- ports, and the end ---
+
+Result<std::uint16_t> Gateway::open_admin(std::uint16_t port) {
+  admin_ = std::make_unique<Listener>(loop_, admin_service_, options_.http, counters_, 64);
+  ASSIGN(admin_port_, admin_->listen_tcp({"127.0.0.1"}, port));
+  return admin_port_;
+}
+
+std::uint16_t Gateway::http_port(std::string_view id) const {
+  const auto found = apps_.find(id);
+  return found == apps_.end() ? 0 : found->second->config.http_port;
+}
+
+Result<void> Gateway::write_ports() const {
+  JsonWriter json;
+  json.begin_object().key("pid").value(static_cast<std::int64_t>(::getpid()));
+  json.key("admin").value(static_cast<std::uint64_t>(admin_port_)).key("apps").begin_array();
+  for (const auto& [id, app] : apps_) {
+    json.begin_object().key("id").value(id);
+    json.key("http").value(static_cast<std::uint64_t>(app->config.http_port)).end_object();
+  }
+  json.end_array().end_object();
+  return replace_file(options_.run_dir + "/gateway.json", json.text());
+}
+
+Task<void> Gateway::shut_down_gracefully(Deadline deadline) {
+  shutting_down_ = true;
+  for (auto& [id, app] : apps_) app->listener->finish();
+  for (auto& [id, app] : apps_) {
+    [[maybe_unused]] const bool done = co_await app->listener->join(deadline);
+  }
+  [[maybe_unused]] const bool done = co_await scope_.join(deadline);
+  // What capabilities have under way with the apps goes on until they have left, or the deadline.
+  links_.release_all();
+  while (!deadline.passed(loop_.now()) && !links_.all_told()) {
+    co_await loop_.sleep_until(loop_.deadline_in(std::chrono::milliseconds(2)));
+  }
+}
+
+}  // namespace caisson::gateway

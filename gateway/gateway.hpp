@@ -1,0 +1,133 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/admin_service.hpp"
+#include "gateway/api_service.hpp"
+#include "gateway/calls.hpp"
+#include "gateway/capability_links.hpp"
+#include "gateway/config_relay.hpp"
+#include "gateway/dispatch.hpp"
+#include "gateway/facts.hpp"
+#include "gateway/listener.hpp"
+#include "gateway/manifest_folder.hpp"
+
+namespace caisson::gateway {
+
+/// One gateway: the doors of its apps, the links of its capabilities, and what lies between. It
+/// knows no API; manifests say what goes where. One thread, one event loop.
+class Gateway final : public Facts, private AppObserver, private CallTargets {
+ public:
+  struct Options {
+    std::string run_dir;
+    Dispatch::Options dispatch;
+    HttpOptions http;  // the header limit is the app's
+    std::size_t max_connections = 16384;
+  };
+  struct Handlers {
+    /// A listener for a capability's instances.
+    CapabilityLinks::MakeListener make_listener;
+    /// Somebody asked for the end of the whole runtime.
+    std::function<void(bool force)> shut_down;
+    /// The pages of the admin port.
+    AdminService::Pages pages;
+  };
+
+  Gateway(EventLoop& loop, Options options, Handlers handlers);
+  ~Gateway();
+
+  /// Reads the manifests and listens for their capabilities. Errors: overlapping routes, naming both
+  /// manifests; a bus address in use.
+  Result<void> start();
+  /// Links a capability in this process; before or after start().
+  Result<void> link_inproc(Manifest manifest, std::unique_ptr<Lane> lane);
+  /// Opens doors for new apps and closes those of apps that are no longer among them. An error names
+  /// the app whose door cannot be opened; the others are open all the same.
+  Result<void> set_apps(std::vector<AppConfig> apps);
+  /// Opens the admin port on the loopback interface; returns it.
+  Result<std::uint16_t> open_admin(std::uint16_t port);
+  /// The port that an app's door got; 0 where it has none.
+  [[nodiscard]] std::uint16_t http_port(std::string_view app) const;
+
+  /// Writes RUN_DIR/gateway.json: {"pid","admin","apps":[{"id","http"}]}.
+  Result<void> write_ports() const;
+
+  /// Closes the doors, waits for what is under way, lets the capabilities go.
+  Task<void> shut_down_gracefully(Deadline deadline);
+
+  [[nodiscard]] std::vector<CapabilityFacts> capabilities() const override;
+  [[nodiscard]] const AppChannel* app(std::string_view id) const override;
+  [[nodiscard]] std::vector<const AppChannel*> apps() const override;
+  [[nodiscard]] bool shutting_down() const override { return shutting_down_; }
+  void shut_down(bool force) override;
+  [[nodiscard]] const GatewayCounters& counters() const { return counters_; }
+
+ private:
+  struct AppAnswer {
+    std::uint16_t status = 0;
+    std::string body;
+  };
+  /// An app with its door. What the listener uses stands before it.
+  struct App {
+    AppConfig asked;   // as it was given, with port 0 where the system chose
+    AppConfig config;  // with the port that is open
+    std::unique_ptr<AppChannel> channel;
+    std::unique_ptr<ApiService> service;
+    std::unique_ptr<Listener> listener;
+    std::uint64_t answers_of = 0;  // incarnation
+    std::map<std::string, AppAnswer> answers;
+  };
+
+  CapabilityLinks::Handlers link_handlers();
+  Result<void> manifests_changed();
+  Result<void> rebuild_routes();
+  [[nodiscard]] std::vector<std::shared_ptr<const Manifest>> all_manifests() const;
+  void set_queries();
+  void config_in_force(const config::Generation& generation);
+  [[nodiscard]] bool may_serve(const Instance& instance) const;
+  void wake(const std::string& capability);
+  void tell(const ControlFrame& frame);
+  void introduce(Instance& instance);
+
+  Result<void> open_app(const AppConfig& config);
+  void close_app(std::unique_ptr<App> app);
+  Task<void> let_finish(std::unique_ptr<App> app);
+
+  // AppObserver
+  void app_changed(const AppChannel& app) override;
+  void app_answered(const AppChannel& app, const std::string& path, std::uint16_t status,
+                    const std::string& body) override;
+  // CallTargets
+  AppChannel* app(std::string_view id) override;
+  [[nodiscard]] bool granted(std::string_view capability, std::string_view target) const override;
+  Task<Result<Link*>> instance_serving(std::string target, Deadline deadline) override;
+
+  EventLoop& loop_;
+  Options options_;
+  Handlers handlers_;
+  std::string incarnation_;
+  bool shutting_down_ = false;
+  std::uint16_t admin_port_ = 0;
+  GatewayCounters counters_;
+  RequestWindow window_;
+  Routing routing_;
+  RouteRules rules_;
+  std::vector<std::shared_ptr<const Manifest>> linked_in_;
+  std::vector<std::shared_ptr<const Manifest>> in_force_;  // the last set without an overlap
+  ManifestFolder folder_;
+  Calls calls_;
+  std::map<std::string, std::unique_ptr<App>, std::less<>> apps_;
+  CapabilityLinks links_;
+  ConfigRelay config_;
+  Dispatch dispatch_;
+  AdminService admin_service_;
+  TaskScope scope_;  // doors that are closing
+  std::unique_ptr<Listener> admin_;
+};
+
+}  // namespace caisson::gateway

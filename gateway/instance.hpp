@@ -1,0 +1,115 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "bus/link.hpp"
+#include "bus/manifest.hpp"
+#include "gateway/facts.hpp"
+#include "gateway/fair_queue.hpp"
+
+namespace caisson::gateway {
+
+/// A control frame on its way to an instance.
+struct ControlFrame {
+  wire::Kind kind = wire::Kind::App;
+  std::string target;
+  std::string app;
+  std::uint16_t status = 0;
+  Errc error = Errc::kOk;
+  std::string message;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string payload;
+};
+
+/// One linked instance of a capability: its link, what it said about itself, and the door to it.
+/// Shared by those who have a request there; its link outlives them. One thread.
+class Instance : public std::enable_shared_from_this<Instance> {
+ public:
+  Instance(EventLoop& loop, std::shared_ptr<const Manifest> manifest, bool linked_in)
+      : loop_(loop),
+        manifest_(std::move(manifest)),
+        linked_in_(linked_in),
+        queue_(loop, FairQueue::Limits{}),
+        scope_(loop) {}
+
+  [[nodiscard]] const std::string& capability() const { return manifest_->capability; }
+  [[nodiscard]] const Manifest& manifest() const { return *manifest_; }
+  /// Runs inside this process (the runtime capability).
+  [[nodiscard]] bool linked_in() const { return linked_in_; }
+  [[nodiscard]] Link& link() { return *link_; }
+  void set_link(std::unique_ptr<Link> link) { link_ = std::move(link); }
+
+  /// Linked, and not leaving.
+  [[nodiscard]] bool ready() const { return link_ != nullptr && link_->ready() && !link_->down() && !facts.draining; }
+  /// Where a request waits when there is no room.
+  [[nodiscard]] FairQueue& queue() { return queue_; }
+  /// A request may be sent now.
+  [[nodiscard]] bool has_room() const {
+    return in_flight_ < manifest_->max_in_flight && !lane_full_ && outbox_.empty() && ready();
+  }
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+
+  /// A place in the instance's window; taken when a request is sent, given back by destruction.
+  class Place {
+   public:
+    Place() = default;
+    explicit Place(std::shared_ptr<Instance> instance) : instance_(std::move(instance)) { ++instance_->in_flight_; }
+    Place(Place&&) noexcept = default;
+    Place& operator=(Place&& other) noexcept {
+      if (this != &other) {
+        release();
+        instance_ = std::move(other.instance_);
+      }
+      return *this;
+    }
+    ~Place() { release(); }
+    [[nodiscard]] Instance* get() const { return instance_.get(); }
+    void release();
+
+   private:
+    std::shared_ptr<Instance> instance_;
+  };
+
+  /// Lets waiters in as far as there is room.
+  void admit();
+  /// The lane refused a request: nobody goes ahead until it has room again.
+  void lane_is_full();
+
+  /// Sends control frames in order, waiting for room; closes the link where too many pile up.
+  void post(ControlFrame frame);
+  [[nodiscard]] bool told() const { return outbox_.empty(); }
+
+  /// True when its last STATUS lists this component.
+  [[nodiscard]] bool holds(std::string_view component) const { return components_.contains(component); }
+  [[nodiscard]] bool has_components() const { return !components_.empty(); }
+  /// Takes the payload of a STATUS frame; kInvalidArgument leaves the last one.
+  Result<void> set_status(std::string_view json);
+
+  /// The link is down: sends all waiters away.
+  void lost();
+
+  /// What it said about itself.
+  InstanceFacts facts;
+  std::string incarnation;
+
+ private:
+  Task<void> drain_outbox();
+  Task<void> await_lane();
+
+  EventLoop& loop_;
+  std::shared_ptr<const Manifest> manifest_;
+  bool linked_in_;
+  bool lane_full_ = false;
+  std::size_t in_flight_ = 0;
+  std::deque<ControlFrame> outbox_;
+  std::set<std::string, std::less<>> components_;
+  FairQueue queue_;
+  std::unique_ptr<Link> link_;
+  TaskScope scope_;
+};
+
+}  // namespace caisson::gateway

@@ -1,0 +1,291 @@
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bus/inproc_lane.hpp"
+#include "bus/log.hpp"
+#include "bus/transport.hpp"
+#include "gateway/folder_watch.hpp"
+#include "gateway/gateway.hpp"
+#include "gateway/metrics.hpp"
+#include "gateway/runtime/runtime_capability.hpp"
+#include "sdk/process.hpp"
+
+namespace caisson::gateway {
+namespace {
+
+constexpr std::size_t kLargestAppsFile = 4 * 1024 * 1024;
+
+struct Flags {
+  std::string run_dir;
+  std::string apps_file;
+  AppConfig app;  // where there is no apps file
+  std::uint16_t admin_port = 0;
+  std::string log_level = "info";
+  bool log_as_json = false;
+  std::vector<std::string> bus_addresses;  // CAPABILITY=ADDRESS
+  std::int64_t graceful_seconds = 5;
+  std::string max_body_size = "4Mi";
+  std::string read_buffer_size = "4Ki";
+};
+
+/// "4Mi", "64Ki", "1000"; -1: no limit.
+Result<std::size_t> parse_quantity(const std::string& text) {
+  if (text == "-1") return std::numeric_limits<std::size_t>::max();
+  std::size_t used = 0;
+  unsigned long long number = 0;
+  try {
+    number = std::stoull(text, &used);
+  } catch (const std::exception&) {
+    return Error{Errc::kInvalidArgument, fmt::format("'{}' is no size", text)};
+  }
+  const std::string unit = text.substr(used);
+  if (unit.empty()) return static_cast<std::size_t>(number);
+  if (unit == "Ki") return static_cast<std::size_t>(number) << 10;
+  if (unit == "Mi") return static_cast<std::size_t>(number) << 20;
+  if (unit == "Gi") return static_cast<std::size_t>(number) << 30;
+  if (unit == "k" || unit == "K") return static_cast<std::size_t>(number) * 1000;
+  if (unit == "M") return static_cast<std::size_t>(number) * 1000 * 1000;
+  return Error{Errc::kInvalidArgument, fmt::format("'{}' is no size", text)};
+}
+
+void add_flags(CLI::App& cli, Flags& flags) {
+  AppConfig& app = flags.app;
+  cli.add_option("--run-dir", flags.run_dir, "where sockets, manifests and pid files lie")->required();
+  cli.add_option("--apps", flags.apps_file, "JSON file with the apps; watched while this runs");
+  cli.add_option("--app-id", app.id, "the app, where there is no apps file");
+  cli.add_option("--app-port", app.app_port, "where the app listens; 0: nowhere");
+  cli.add_option("--app-protocol", app.app_protocol);
+  cli.add_option("--app-channel-address", app.app_channel_address);
+  cli.add_option("--app-max-concurrency", app.app_max_concurrency);
+  cli.add_option("--dapr-http-port", app.http_port, "0: the system chooses");
+  cli.add_option("--dapr-grpc-port", app.grpc_port);
+  cli.add_option("--dapr-listen-addresses", app.listen_addresses)->delimiter(',');
+  cli.add_option("--unix-domain-socket", app.unix_socket_dir);
+  cli.add_option("--max-body-size", flags.max_body_size);
+  cli.add_option("--read-buffer-size", flags.read_buffer_size, "all request headers together");
+  cli.add_flag("--enable-app-health-check", app.health_check);
+  cli.add_option("--app-health-check-path", app.health_path);
+  cli.add_option_function<std::int64_t>("--app-health-probe-interval",
+                                        [&app](std::int64_t s) { app.health_interval = std::chrono::seconds(s); });
+  cli.add_option_function<std::int64_t>("--app-health-probe-timeout",
+                                        [&app](std::int64_t ms) { app.health_timeout = std::chrono::milliseconds(ms); });
+  cli.add_option("--app-health-threshold", app.health_threshold);
+  cli.add_option("--admin-port", flags.admin_port, "/metrics and /status; 0: the system chooses");
+  cli.add_option("--log-level", flags.log_level);
+  cli.add_flag("--log-as-json", flags.log_as_json);
+  cli.add_option("--bus-address", flags.bus_addresses, "CAPABILITY=ADDRESS; default ipc://RUN_DIR/CAPABILITY/bus.sock");
+  cli.add_option("--dapr-graceful-shutdown-seconds", flags.graceful_seconds);
+}
+
+Result<std::vector<AppConfig>> read_apps(const Flags& flags) {
+  std::vector<AppConfig> apps;
+  if (flags.apps_file.empty()) {
+    if (!flags.app.id.empty()) apps.push_back(flags.app);
+  } else {
+    ASSIGN(const std::string json, read_whole_file(flags.apps_file, kLargestAppsFile));
+    ASSIGN(apps, parse_apps(json));
+  }
+  const char* const api_token = std::getenv("DAPR_API_TOKEN");
+  const char* const app_token = std::getenv("APP_API_TOKEN");
+  for (AppConfig& app : apps) {
+    if (app.api_token.empty() && api_token != nullptr) app.api_token = api_token;
+    if (app.app_token.empty() && app_token != nullptr) app.app_token = app_token;
+  }
+  return apps;
+}
+
+/// As many connections as the system lets a process have.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// The directory of one capability's socket: whoever can enter it is that capability.
+Result<void> make_private_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return ok();
+  return Error{Errc::kInternal, fmt::format("cannot make '{}': {}", path, std::strerror(errno))};
+}
+
+/// This process: the gateway with its runtime capability, until a signal or a request ends it.
+class Server {
+ public:
+  explicit Server(Flags flags)
+      : flags_(std::move(flags)),
+        started_(clock_.now()),
+        loop_(clock_),
+        transport_(loop_),
+        gateway_(loop_, gateway_options(), gateway_handlers()),
+        apps_watch_(loop_, [this] { apps_changed(); }),
+        signals_(loop_, [this](std::uint32_t) { on_signal(); }),
+        scope_(loop_) {}
+
+  int run() {
+    const Result<void> started = start();
+    if (!started) {
+      log(LogLevel::kError, started.error().message);
+      return 1;
+    }
+    loop_.run();
+    ::unlink((flags_.run_dir + "/gateway.pid").c_str());
+    return exit_code_;
+  }
+
+ private:
+  Gateway::Options gateway_options() {
+    Gateway::Options options;
+    options.run_dir = flags_.run_dir;
+    return options;
+  }
+
+  Gateway::Handlers gateway_handlers() {
+    Gateway::Handlers handlers;
+    handlers.make_listener = [this](const Manifest& manifest) { return make_listener(manifest.capability); };
+    handlers.shut_down = [this](bool force) {
+      if (force) exit_code_ = 1;
+      force ? loop_.stop() : stop();
+    };
+    handlers.pages.metrics = [this] { return render_metrics(gateway_, gateway_.counters()); };
+    handlers.pages.status = [this] { return render_status(gateway_, loop_.now(), started_); };
+    return handlers;
+  }
+
+  Result<std::unique_ptr<LaneListener>> make_listener(const std::string& capability) {
+    for (const std::string& entry : flags_.bus_addresses) {
+      if (entry.starts_with(capability + "=")) return transport_.make_listener(entry.substr(capability.size() + 1));
+    }
+    const std::string directory = flags_.run_dir + "/" + capability;
+    TRY(make_private_directory(directory));
+    return transport_.make_listener("ipc://" + directory + "/bus.sock");
+  }
+
+  Result<void> start() {
+    ASSIGN(auto apps, read_apps(flags_));
+    TRY(watch_signals());
+    TRY(gateway_.start());
+    TRY(link_runtime());
+    TRY(gateway_.set_apps(std::move(apps)));
+    ASSIGN(const std::uint16_t admin, gateway_.open_admin(flags_.admin_port));
+    TRY(gateway_.write_ports());
+    TRY(replace_file(flags_.run_dir + "/gateway.pid", fmt::format("{}\n", ::getpid())));
+    if (!flags_.apps_file.empty()) {
+      const auto folder = std::filesystem::path(flags_.apps_file).parent_path();
+      TRY(apps_watch_.start(folder.empty() ? "." : folder.string()));
+      apps_changed();  // what was written between reading and watching
+    }
+    log(LogLevel::kInfo, fmt::format("the gateway serves; admin port {}", admin));
+    return ok();
+  }
+
+  Result<void> link_runtime() {
+    sdk::Process::Options options;
+    options.name = "runtime";
+    options.instance = "gateway";
+    runtime_ = std::make_unique<sdk::Process>(loop_, std::move(options), [this](sdk::Context& context) {
+      return std::make_unique<RuntimeCapability>(context, gateway_);
+    });
+    TRY(runtime_->start());
+    auto [ours, theirs] = make_inproc_lanes(loop_);
+    TRY(gateway_.link_inproc(runtime_->manifest(), std::move(ours)));
+    runtime_->adopt(std::move(theirs));
+    return ok();
+  }
+
+  void apps_changed() {
+    auto apps = read_apps(flags_);
+    if (!apps) {
+      apps_log_.log(LogLevel::kError, "the apps stay as they are: " + apps.error().message);
+      return;
+    }
+    const Result<void> set = gateway_.set_apps(*std::move(apps));
+    if (!set) apps_log_.log(LogLevel::kError, set.error().message);
+    const Result<void> written = gateway_.write_ports();
+    if (!written) apps_log_.log(LogLevel::kError, written.error().message);
+  }
+
+  Result<void> watch_signals() {
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    ::sigprocmask(SIG_BLOCK, &mask, nullptr);
+    signal_fd_ = ::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signal_fd_ < 0) return Error{Errc::kInternal, "cannot watch signals"};
+    return signals_.start(signal_fd_, EPOLLIN);
+  }
+
+  void on_signal() {
+    signalfd_siginfo info{};
+    while (::read(signal_fd_, &info, sizeof info) == sizeof info) {
+      if (gateway_.shutting_down()) {  // the second one ends at once
+        exit_code_ = 1;
+        loop_.stop();
+        return;
+      }
+      stop();
+    }
+  }
+
+  void stop() {
+    if (gateway_.shutting_down()) return;
+    scope_.spawn(finish());
+  }
+
+  Task<void> finish() {
+    log(LogLevel::kInfo, "shutting down");
+    co_await gateway_.shut_down_gracefully(loop_.deadline_in(std::chrono::seconds(flags_.graceful_seconds)));
+    loop_.stop();
+  }
+
+  Flags flags_;
+  SystemClock clock_;
+  Nanos started_;
+  EventLoop loop_;
+  Transport transport_;
+  Gateway gateway_;
+  std::unique_ptr<sdk::Process> runtime_;
+  FolderWatch apps_watch_;
+  LogLimit apps_log_;
+  int signal_fd_ = -1;
+  FdWatch signals_;
+  int exit_code_ = 0;
+  TaskScope scope_;
+};
+
+}  // namespace
+}  // namespace caisson::gateway
+
+int main(int argc, char** argv) {
+  using namespace caisson::gateway;
+  CLI::App cli("Caisson's gateway: terminates HTTP, routes by manifest, faces the app");
+  cli.set_version_flag("--version", CAISSON_VERSION);
+  Flags flags;
+  add_flags(cli, flags);
+  CLI11_PARSE(cli, argc, argv);
+  caisson::start_logging("gateway", flags.log_level, flags.log_as_json);
+
+  const auto body = parse_quantity(flags.max_body_size);
+  const auto headers = parse_quantity(flags.read_buffer_size);
+  if (!body || !headers) {
+    std::cerr << (body ? headers.error() : body.error()).message << '\n';
+    return 1;
+  }
+  flags.app.max_body_size = *body;
+  flags.app.read_buffer_size = *headers;
+  raise_descriptor_limit();
+  ::signal(SIGPIPE, SIG_IGN);
+  std::error_code code;
+  std::filesystem::create_directories(flags.run_dir, code);
+  Server server(std::move(flags));
+  return server.run();
+}

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "bus/wire.hpp"
+
+namespace caisson::gateway {
+
+/// Appends "HTTP/1.1 204 No Content\r\n".
+void append_status_line(std::string& out, std::uint16_t status);
+/// Appends "Date: …\r\n"; the text is made once per second.
+void append_date(std::string& out);
+void append_header(std::string& out, std::string_view name, std::string_view value);
+/// Appends the headers of a capability's answer, without those that the gateway writes itself and
+/// without what is no header.
+void append_reply_headers(std::string& out, Fields headers);
+
+/// An answer with this status has no body and says no length.
+bool is_bodiless(std::uint16_t status);
+
+}  // namespace caisson::gateway

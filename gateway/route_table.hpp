@@ -1,0 +1,85 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bus/manifest.hpp"
+#include "bus/result.hpp"
+#include "bus/wire.hpp"
+
+namespace caisson::gateway {
+
+/// Which groups of routes may be served; from the configuration.
+struct RouteRule {
+  std::string group;
+  std::string version;
+};
+
+struct RouteRules {
+  /// Not empty: only these.
+  std::vector<RouteRule> allowed;
+  std::vector<RouteRule> denied;
+
+  [[nodiscard]] bool permit(const Route& route) const;
+};
+
+/// A route with the manifest it stands in.
+struct RouteEntry {
+  std::shared_ptr<const Manifest> manifest;
+  const Route* route = nullptr;
+  std::vector<std::string> parameter_names;
+};
+
+/// What a request's path matched. Kept by a connection and reused, so that its memory is too; the
+/// views live until the next find() into it, and as long as path and table.
+class RouteMatch {
+ public:
+  /// Null: not even a fallback.
+  [[nodiscard]] const RouteEntry* entry() const { return entry_; }
+  [[nodiscard]] const std::vector<Field>& parameters() const { return parameters_; }
+  /// The parameter that names the component; empty where the route names none.
+  [[nodiscard]] std::string_view selector() const { return selector_; }
+
+ private:
+  friend class RouteTable;
+  const RouteEntry* entry_ = nullptr;
+  std::vector<Field> parameters_;
+  std::string_view selector_;
+  std::vector<std::string_view> segments_;
+  std::vector<std::string_view> captured_;
+  std::string decoded_;
+  std::string tail_;
+};
+
+/// All routes of all manifests. Immutable.
+class RouteTable {
+ public:
+  /// kAlreadyExists names both manifests of an overlap; kInvalidArgument a path that is none.
+  static Result<std::shared_ptr<const RouteTable>> make(
+      const std::vector<std::shared_ptr<const Manifest>>& manifests, const RouteRules& rules);
+  ~RouteTable();
+
+  /// Finds the most specific route for method and raw path: a literal before a parameter before a
+  /// tail. Where the path or the method fits none, the fallback. kInvalidArgument: a broken percent
+  /// escape in a parameter.
+  Result<void> find(std::string_view method, std::string_view path, RouteMatch& match) const;
+
+ private:
+  struct Node;
+  RouteTable();
+  Result<void> add(const std::shared_ptr<const Manifest>& manifest, const Route& route);
+  const RouteEntry* walk(const Node& node, std::string_view method, std::size_t depth, bool slash,
+                         RouteMatch& match) const;
+  static Result<void> fill(RouteMatch& match);
+
+  std::unique_ptr<Node> root_;
+  std::unique_ptr<RouteEntry> fallback_;
+};
+
+/// Appends `text` percent-decoded to `out`, '+' becoming a space; false when an escape is broken.
+bool append_percent_decoded(std::string& out, std::string_view text);
+
+}  // namespace caisson::gateway
