@@ -192,7 +192,7 @@ std::vector<ComponentStatus> ComponentSet::status() const {
     if (slot->component != nullptr) {
       const auto down = slot->component->down_reason();
       status.state = down ? ComponentState::kDown : ComponentState::kUp;
-      status.reason = down.value_or(slot->current ? "" : "an older document serves: " + slot->reason);
+      status.reason = down.value_or(slot->current ? slot->component->note() : "an older document serves: " + slot->reason);
       status.capabilities = slot->component->capabilities();
     } else {
       status.state = slot->attempted ? ComponentState::kDown : ComponentState::kInit;

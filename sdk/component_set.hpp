@@ -59,6 +59,8 @@ class Component {
   [[nodiscard]] virtual std::vector<std::string> capabilities() const { return {}; }
   /// Why it cannot serve at the moment, e.g. "connection refused"; nothing while it can.
   [[nodiscard]] virtual std::optional<std::string> down_reason() const { return std::nullopt; }
+  /// Something to be said beside its status although it serves, e.g. that it began anew.
+  [[nodiscard]] virtual std::string note() const { return {}; }
 };
 
 /// Keeps one component per document in step with the configuration: initialised beside the others,

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "bus/result.hpp"
+#include "sdk/component_set.hpp"
+
+namespace caisson::state {
+
+/// What a store puts before the keys of an app, from its metadata `keyPrefix`: "appid" (default),
+/// "name", "namespace", "none", or any other text as it is, in lower case.
+class KeyPrefix {
+ public:
+  KeyPrefix() = default;
+
+  /// `app_namespace` is what "namespace" means; where it is empty, that means "appid".
+  /// kInvalidArgument for a text with the separator in it.
+  static Result<KeyPrefix> parse(const sdk::Metadata& metadata, std::string app_namespace);
+
+  /// The key as it is stored. kInvalidArgument for a key that holds the separator.
+  [[nodiscard]] Result<std::string> stored_key(std::string_view app, std::string_view store,
+                                               std::string_view key) const;
+
+ private:
+  enum class Strategy : std::uint8_t { kApp, kStore, kNamespace, kNone, kText };
+  [[nodiscard]] std::string prefix(std::string_view app, std::string_view store) const;
+
+  Strategy strategy_ = Strategy::kApp;
+  std::string text_;
+};
+
+inline constexpr std::string_view kKeySeparator = "||";
+
+}  // namespace caisson::state

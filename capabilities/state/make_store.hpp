@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "capabilities/state/key_prefix.hpp"
+#include "capabilities/state/store.hpp"
+#include "sdk/capability.hpp"
+#include "sdk/component_set.hpp"
+
+namespace caisson::state {
+
+/// A state component: a store with what its metadata says for every store alike.
+class StateComponent final : public sdk::Component {
+ public:
+  StateComponent(std::unique_ptr<Store> opened, KeyPrefix key_prefix, std::int64_t ttl_seconds)
+      : store(std::move(opened)), prefix(std::move(key_prefix)), default_ttl_seconds(ttl_seconds) {}
+
+  [[nodiscard]] std::vector<std::string> capabilities() const override { return store->features(); }
+  [[nodiscard]] std::optional<std::string> down_reason() const override { return store->down_reason(); }
+  [[nodiscard]] std::string note() const override { return store->note(); }
+
+  const std::unique_ptr<Store> store;
+  const KeyPrefix prefix;
+  /// For items that say nothing; zero: none.
+  const std::int64_t default_ttl_seconds;
+};
+
+/// Opens the store that a component asks for. kInvalidArgument for an unknown type or version.
+Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, const sdk::ComponentSpec& spec,
+                                                         Deadline deadline);
+
+/// True for types that only one process may have open.
+bool is_exclusive(std::string_view type);
+
+}  // namespace caisson::state

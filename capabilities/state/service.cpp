@@ -1,0 +1,141 @@
+#include "capabilities/state/service.hpp"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace caisson::state {
+
+namespace {
+
+/// Keys of a bulk get between two turns of the loop: others are served in between.
+constexpr std::size_t kKeysPerTurn = 64;
+
+Error bad(std::string message) { return {Errc::kUnknown, std::move(message)}; }
+
+Result<void> check_options(const Change& change) {
+  if (!change.concurrency.empty() && change.concurrency != "first-write" && change.concurrency != "last-write") {
+    return bad(fmt::format("unrecognized concurrency model {}", change.concurrency));
+  }
+  if (!change.consistency.empty() && change.consistency != "strong" && change.consistency != "eventual") {
+    return bad(fmt::format("unrecognized consistency model {}", change.consistency));
+  }
+  return ok();
+}
+
+Result<std::int64_t> ttl_of(const Change& change, std::int64_t otherwise) {
+  const auto item = change.metadata.find("ttlInSeconds");
+  if (item == change.metadata.end() || item->second.empty()) return otherwise;
+  const std::string& text = item->second;
+  const char* const end = text.data() + text.size();
+  const char* const begin = text.starts_with('+') ? text.data() + 1 : text.data();
+  std::int64_t seconds = 0;
+  const auto parsed = std::from_chars(begin, end, seconds);
+  if (parsed.ec != std::errc() || parsed.ptr != end || seconds > INT32_MAX) {
+    return bad(fmt::format("error parsing TTL: incorrect value for metadata 'ttlInSeconds': '{}'", text));
+  }
+  return std::max<std::int64_t>(seconds, 0);
+}
+
+Result<Write> write_of(const Selected& selected, Change change) {
+  TRY(check_options(change));
+  Write write;
+  write.kind = change.kind;
+  ASSIGN(write.key, Service::stored_key(selected, change.key));
+  if (change.kind == ChangeKind::kSet) {
+    ASSIGN(write.ttl_seconds, ttl_of(change, selected.component->default_ttl_seconds));
+  }
+  write.value = std::move(change.value);
+  write.form = change.form;
+  write.if_match = std::move(change.etag);
+  write.first_write = change.concurrency == "first-write";
+  return write;
+}
+
+}  // namespace
+
+Task<Result<Selected>> Service::select(std::string store, std::string app, Deadline deadline) {
+  auto task = components_.find_when_ready(store, app, deadline);
+  sdk::ComponentSet::Found found = co_await std::move(task);
+  if (found.component != nullptr) {
+    Selected selected{std::static_pointer_cast<StateComponent>(std::move(found.component)), std::move(store),
+                      std::move(app)};
+    co_return selected;
+  }
+  switch (found.absent) {
+    case sdk::ComponentSet::Absent::kNoneConfigured:
+      co_return Error{Errc::kFailedPrecondition, fmt::format("state store {} is not configured", store)};
+    case sdk::ComponentSet::Absent::kUnknown:
+      co_return Error{Errc::kNotFound, fmt::format("state store {} is not found", store)};
+    case sdk::ComponentSet::Absent::kNotReady:
+      break;
+  }
+  co_return Error{Errc::kUnavailable, fmt::format("state store {} is not ready: {}", store, found.reason)};
+}
+
+Result<std::string> Service::stored_key(const Selected& selected, std::string_view key) {
+  return selected.component->prefix.stored_key(selected.app, selected.store, key);
+}
+
+Task<Found> Service::get(Selected selected, Get get, Deadline deadline) {
+  if (!get.consistency.empty() && get.consistency != "strong" && get.consistency != "eventual") {
+    co_return bad(fmt::format("unrecognized consistency model {}", get.consistency));
+  }
+  CO_ASSIGN(std::string key, stored_key(selected, get.key));
+  auto task = selected.component->store->get(std::move(key), deadline);
+  co_return co_await std::move(task);
+}
+
+Task<Result<std::vector<Found>>> Service::get_many(Selected selected, std::vector<std::string> keys,
+                                                   std::size_t limit, Deadline deadline) {
+  std::vector<Found> all;
+  all.reserve(keys.size());
+  std::size_t size = 0;
+  for (const std::string& user_key : keys) {
+    CO_ASSIGN(std::string key, stored_key(selected, user_key));
+    auto task = selected.component->store->get(std::move(key), deadline);
+    Found found = co_await std::move(task);
+    if (found && *found) size += (*found)->value.size();
+    if (size > limit) {
+      co_return Error{Errc::kOutOfRange, fmt::format("the values are more than {} bytes together", limit)};
+    }
+    all.push_back(std::move(found));
+    if (all.size() % kKeysPerTurn == 0) {
+      if (deadline.passed(loop_.now())) co_return Error{Errc::kDeadlineExceeded, "not all keys were read in time"};
+      co_await loop_.sleep_until(Deadline::at(loop_.now()));
+    }
+  }
+  co_return all;
+}
+
+Task<Result<std::vector<WriteResult>>> Service::change(Selected selected, Changes changes, Deadline deadline) {
+  // What is wrong by itself never reaches the store; of an atomic request, then nothing does.
+  std::vector<WriteResult> results(changes.items.size());
+  std::vector<std::size_t> sent;
+  Batch batch{changes.request, changes.atomic, {}};
+  bool refused = false;
+  for (std::size_t i = 0; i < changes.items.size(); ++i) {
+    auto write = write_of(selected, std::move(changes.items[i]));
+    if (write) {
+      batch.writes.push_back(*std::move(write));
+      sent.push_back(i);
+    } else {
+      results[i] = {write.error().code, write.error().message};
+      refused = true;
+    }
+  }
+  if (changes.atomic && refused) {
+    for (const std::size_t i : sent) results[i] = {Errc::kCancelled, std::string(kOtherRefused)};
+    co_return results;
+  }
+  if (batch.writes.empty()) co_return results;
+
+  auto task = selected.component->store->write(std::move(batch), deadline);
+  CO_ASSIGN(std::vector<WriteResult> written, co_await std::move(task));
+  // The ledger's answer to a resend is the first one's, so the numbers agree unless it is not one.
+  if (written.size() != sent.size()) co_return Error{Errc::kInternal, "the store answered for another request"};
+  for (std::size_t i = 0; i < sent.size(); ++i) results[sent[i]] = std::move(written[i]);
+  co_return results;
+}
+
+}  // namespace caisson::state

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "capabilities/state/make_store.hpp"
+#include "capabilities/state/operation.hpp"
+#include "sdk/component_set.hpp"
+
+namespace caisson::state {
+
+/// A store as one app sees it. Keeps the component alive while a request uses it.
+struct Selected {
+  std::shared_ptr<StateComponent> component;
+  std::string store;
+  std::string app;
+};
+
+/// One key of a bulk get: absent, there, or not readable.
+using Found = Result<std::optional<Entry>>;
+
+/// The state capability without any API: takes an operation, gives its result. One thread.
+class Service {
+ public:
+  Service(EventLoop& loop, const sdk::ComponentSet& components) : loop_(loop), components_(components) {}
+
+  /// The store of that name that the app may use. kFailedPrecondition: the app has no state store at
+  /// all; kNotFound: none of that name; kUnavailable: it is known and not ready, with the reason.
+  /// A store that is still being opened for the first time is waited for.
+  Task<Result<Selected>> select(std::string store, std::string app, Deadline deadline);
+
+  /// The key with the store's prefix. kInvalidArgument for a key that holds the separator.
+  [[nodiscard]] static Result<std::string> stored_key(const Selected& selected, std::string_view key);
+
+  Task<Found> get(Selected selected, Get get, Deadline deadline);
+  /// In the order of `keys`. kOutOfRange when all values together are more than `limit` bytes.
+  Task<Result<std::vector<Found>>> get_many(Selected selected, std::vector<std::string> keys, std::size_t limit,
+                                            Deadline deadline);
+  /// One result per change, in order: what a store says of a write (store.hpp), or kUnknown for an
+  /// option that does not exist. An error: the request failed as a whole.
+  Task<Result<std::vector<WriteResult>>> change(Selected selected, Changes changes, Deadline deadline);
+
+ private:
+  EventLoop& loop_;
+  const sdk::ComponentSet& components_;
+};
+
+}  // namespace caisson::state

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "capabilities/state/sqlite_connection.hpp"
+#include "capabilities/state/sqlite_file.hpp"
+#include "capabilities/state/sqlite_options.hpp"
+#include "capabilities/state/store.hpp"
+
+namespace caisson::state {
+
+/// A state database: opening and checking the file, its tables, reads and writes. Every call blocks.
+///
+/// The tables are those of Dapr's state.sqlite, so that either runtime can take over the other's
+/// file; ours beside them: `caisson_ledger` (store.hpp) and a partial index on expiration_time.
+/// read() uses a connection of its own; read() and all other calls together may each be on one
+/// thread.
+class SqliteDatabase {
+ public:
+  using Results = Result<std::vector<WriteResult>>;
+
+  /// Opens the file, creating what is missing. A file that is damaged or no database is moved aside
+  /// with a loud log line, and a new one begun; note() says so. `stop`, set by another thread, ends
+  /// a long check early with kCancelled.
+  static Result<std::unique_ptr<SqliteDatabase>> open(SqliteOptions options, WallClock now,
+                                                      std::shared_ptr<std::atomic<bool>> stop);
+
+  /// True when readers never wait for the writer (WAL), so that read() may be on another thread.
+  [[nodiscard]] bool reads_beside_writes() const { return reader_.has_value(); }
+  /// The value with its etag. kUnavailable when another process holds the file.
+  Result<std::optional<Entry>> read(const std::string& key);
+
+  /// Executes batches in one transaction, each within a savepoint of its own, and commits it; one
+  /// answer per batch. When the transaction fails, none of them was written; unless the file was
+  /// merely locked, each is then tried by itself, so that one that is too big fails alone.
+  std::vector<Results> commit(const std::vector<Batch>& batches);
+
+  /// Removes up to `limit` rows whose time is over, and ledger entries that are a day old. Gives the
+  /// number of rows.
+  Result<int> remove_expired(int limit);
+  /// Finds out whether the file can be written (again).
+  Result<void> probe();
+
+  [[nodiscard]] const std::string& note() const { return note_; }
+  [[nodiscard]] const SqliteOptions& options() const { return options_; }
+
+ private:
+  struct WriterStatements {
+    SqliteStatement begin, commit, rollback, savepoint, rollback_to, release;
+    SqliteStatement set, set_new, set_matching, remove, remove_matching;
+    SqliteStatement ledger_get, ledger_put, expire, expire_ledger;
+  };
+
+  SqliteDatabase(SqliteOptions options, WallClock now, FileLock lock, SqliteConnection writer, std::string note);
+  Result<void> prepare();
+  Result<void> open_reader();
+
+  Result<std::vector<Results>> try_commit(const Batch* batches, std::size_t count);
+  Result<Results> execute(const Batch& batch, const std::string& now);
+  Result<std::vector<WriteResult>> execute_writes(const Batch& batch, const std::string& now);
+  Result<WriteResult> execute_write(const Write& write, const std::string& now);
+  Result<WriteResult> execute_set(const Write& write, const std::string& now);
+  Result<WriteResult> execute_delete(const Write& write, const std::string& now);
+  void roll_back();
+
+  SqliteOptions options_;
+  WallClock now_;
+  FileLock lock_;  // before the connections: let go of after they are closed
+  SqliteConnection writer_;
+  WriterStatements writes_;
+  std::optional<SqliteConnection> reader_;
+  SqliteStatement read_;
+  std::string note_;
+};
+
+}  // namespace caisson::state

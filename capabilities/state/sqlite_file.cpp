@@ -1,0 +1,57 @@
+#include "capabilities/state/sqlite_file.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace caisson::state {
+
+FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+  if (this != &other) {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = std::exchange(other.fd_, -1);
+  }
+  return *this;
+}
+
+FileLock::~FileLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<FileLock> FileLock::take(const std::string& path) {
+  const std::string name = path + ".lock";
+  FileLock lock(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (lock.fd_ < 0) return Error{Errc::kUnavailable, fmt::format("{}: {}", name, std::strerror(errno))};
+  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
+    return Error{Errc::kUnavailable, fmt::format("{} is open in another component or process", path)};
+  }
+  return lock;
+}
+
+Result<std::string> move_aside(const std::string& path, const std::string& utc) {
+  std::string target = fmt::format("{}.damaged-{}", path, utc);
+  for (int again = 2; ::access(target.c_str(), F_OK) == 0; ++again) {
+    target = fmt::format("{}.damaged-{}-{}", path, utc, again);
+  }
+  // The database itself last: if this is interrupted, it is found damaged again and nothing is lost.
+  for (const char* const suffix : {"-wal", "-shm", ""}) {
+    const std::string from = path + suffix;
+    const std::string to = target + suffix;
+    if (std::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
+      return Error{Errc::kUnavailable, fmt::format("{} is damaged and cannot be moved aside: {}", from,
+                                                   std::strerror(errno))};
+    }
+  }
+  return target;
+}
+
+}  // namespace caisson::state
