@@ -1,0 +1,332 @@
+#include "capabilities/pubsub/cloud_event.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <random>
+
+#include <fmt/format.h>
+
+namespace caisson::pubsub {
+
+namespace {
+
+constexpr std::string_view kEventType = "com.dapr.event.sent";
+constexpr std::string_view kSpecVersion = "1.0";
+constexpr std::string_view kCloudEventJson = "application/cloudevents+json";
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+/// One base-128 number of the protobuf wire format; nothing when it is cut off or too long.
+std::optional<std::uint64_t> take_varint(std::string_view& bytes) {
+  std::uint64_t value = 0;
+  for (int shift = 0; shift < 70 && !bytes.empty(); shift += 7) {
+    const auto byte = static_cast<unsigned char>(bytes.front());
+    bytes.remove_prefix(1);
+    if (shift < 64) value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
+    if ((byte & 0x80) == 0) return value;
+  }
+  return std::nullopt;
+}
+
+/// Whether the bytes are a protobuf message whose first fields are those of a CloudEvent: id,
+/// source, spec_version and type, all present and all text.
+bool is_cloud_event_protobuf(std::string_view bytes) {
+  unsigned seen = 0;
+  while (!bytes.empty()) {
+    const auto key = take_varint(bytes);
+    if (!key) return false;
+    const std::uint64_t field = *key >> 3;
+    switch (*key & 7) {
+      case 0:
+        if (!take_varint(bytes)) return false;
+        break;
+      case 1:
+      case 5: {
+        const std::size_t size = (*key & 7) == 1 ? 8 : 4;
+        if (bytes.size() < size) return false;
+        bytes.remove_prefix(size);
+        break;
+      }
+      case 2: {
+        const auto size = take_varint(bytes);
+        if (!size || *size > bytes.size()) return false;
+        bytes.remove_prefix(*size);
+        if (field >= 1 && field <= 4) seen |= 1U << field;
+        break;
+      }
+      default:
+        return false;
+    }
+  }
+  return seen == 0b11110;
+}
+
+bool is_binary(std::string_view type, std::string_view data) {
+  if (type == "application/octet-stream" || type == "application/cloudevents+protobuf") return true;
+  return type == "application/protobuf" && is_cloud_event_protobuf(data);
+}
+
+/// Sets `name` to the override of that name where the publisher gave one.
+void apply_override(JsonValue& event, std::string_view name, const MessageMetadata& metadata) {
+  const std::string* const value = find_metadata(metadata, fmt::format("cloudevent.{}", name));
+  if (value != nullptr && !value->empty()) event.set(name, JsonValue::string(*value));
+}
+
+void apply_overrides(JsonValue& event, const MessageMetadata& metadata) {
+  for (const std::string_view name : {"id", "source", "type", "tracestate", "subject"}) {
+    apply_override(event, name, metadata);
+  }
+  // Both members carry the same context; the name of the standard wins over the older one.
+  for (const std::string_view name : {"cloudevent.traceid", "cloudevent.traceparent"}) {
+    const std::string* const value = find_metadata(metadata, name);
+    if (value == nullptr || value->empty()) continue;
+    event.set("traceid", JsonValue::string(*value));
+    event.set("traceparent", JsonValue::string(*value));
+  }
+}
+
+/// Seconds to live, where the publisher gave a positive number of them.
+std::optional<std::chrono::seconds> time_to_live(const MessageMetadata& metadata) {
+  const std::string* text = find_metadata(metadata, "ttlInSeconds");
+  if (text == nullptr || text->empty()) text = find_metadata(metadata, "ttl");
+  if (text == nullptr || text->empty()) return std::nullopt;
+  std::int64_t seconds = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (error != std::errc() || end != text->data() + text->size() || seconds <= 0) return std::nullopt;
+  // A century is as good as never, and every later moment can be written.
+  return std::chrono::seconds(std::min<std::int64_t>(seconds, std::int64_t{100} * 365 * 86400));
+}
+
+void apply_expiration(JsonValue& event, const EventContext& context, const MessageMetadata& metadata) {
+  if (context.broker_expires) return;
+  if (const auto ttl = time_to_live(metadata)) {
+    event.set("expiration", JsonValue::string(format_rfc3339(context.now + *ttl)));
+  }
+}
+
+std::string to_text(const JsonValue& event) {
+  std::string out;
+  append_json(out, event, HtmlEscape::kYes);
+  return out;
+}
+
+void set_data(JsonValue& event, std::string_view type, std::string_view data) {
+  if (is_binary(type, data)) {
+    event.set("data_base64", JsonValue::string(base64(data)));
+    return;
+  }
+  if (type == "application/json") {
+    if (auto parsed = parse_json(data)) {
+      event.set("data", *std::move(parsed));
+      return;
+    }
+  }
+  event.set("data", JsonValue::string(data));
+}
+
+Result<std::string> complete(const EventContext& context, std::string_view data, const MessageMetadata& metadata) {
+  ASSIGN(JsonValue event, parse_json(data));
+  if (!event.is_object()) return Error{Errc::kInvalidArgument, "the CloudEvent is not a JSON object"};
+  const auto missing = [&](std::string_view name) {
+    const JsonValue* const value = event.find(name);
+    return value == nullptr || value->is_null();
+  };
+  event.set("topic", JsonValue::string(context.topic));
+  event.set("pubsubname", JsonValue::string(context.pubsub));
+  if (missing("time")) event.set("time", JsonValue::string(format_rfc3339(context.now)));
+  if (missing("traceid")) {
+    event.set("traceid", JsonValue::string(context.traceparent));
+    event.set("traceparent", JsonValue::string(context.traceparent));
+  }
+  if (missing("tracestate")) event.set("tracestate", JsonValue::string(context.tracestate));
+  if (missing("source")) event.set("source", JsonValue::string("Dapr"));
+  if (missing("type")) event.set("type", JsonValue::string(kEventType));
+  if (missing("specversion")) event.set("specversion", JsonValue::string(kSpecVersion));
+  apply_expiration(event, context, metadata);
+  return to_text(event);
+}
+
+/// Spreads the bits of a number (the finaliser of SplitMix64).
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9E3779B97F4A7C15ULL;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31);
+}
+
+bool take_number(std::string_view& text, std::size_t digits, int& out) {
+  if (text.size() < digits) return false;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + digits, out);
+  if (error != std::errc() || end != text.data() + digits || out < 0) return false;
+  text.remove_prefix(digits);
+  return true;
+}
+
+bool take(std::string_view& text, std::string_view any_of) {
+  if (text.empty() || any_of.find(text.front()) == std::string_view::npos) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+/// "Z" or "+hh:mm", as the seconds to subtract.
+std::optional<std::chrono::seconds> take_offset(std::string_view text) {
+  if (text == "Z" || text == "z") return std::chrono::seconds(0);
+  const bool behind = text.starts_with('-');
+  int hours = 0;
+  int minutes = 0;
+  if (!take(text, "+-") || !take_number(text, 2, hours) || !take(text, ":") || !take_number(text, 2, minutes)) {
+    return std::nullopt;
+  }
+  if (!text.empty() || hours > 23 || minutes > 59) return std::nullopt;
+  const auto offset = std::chrono::hours(hours) + std::chrono::minutes(minutes);
+  return behind ? -offset : offset;
+}
+
+}  // namespace
+
+Result<std::string> wrap(const EventContext& context, std::string_view data, const MessageMetadata& metadata) {
+  const std::string type = media_type(context.content_type);
+  if (type == kCloudEventJson) return complete(context, data, metadata);
+
+  JsonValue event = JsonValue::object();
+  event.set("id", JsonValue::string(context.id));
+  event.set("specversion", JsonValue::string(kSpecVersion));
+  event.set("source", JsonValue::string(context.app));
+  event.set("type", JsonValue::string(kEventType));
+  event.set("datacontenttype",
+            JsonValue::string(context.content_type.empty() ? std::string_view("text/plain") : context.content_type));
+  event.set("topic", JsonValue::string(context.topic));
+  event.set("pubsubname", JsonValue::string(context.pubsub));
+  event.set("traceid", JsonValue::string(context.traceparent));
+  event.set("traceparent", JsonValue::string(context.traceparent));
+  event.set("tracestate", JsonValue::string(context.tracestate));
+  event.set("time", JsonValue::string(format_rfc3339(context.now)));
+  set_data(event, type, data);
+  apply_overrides(event, metadata);
+  apply_expiration(event, context, metadata);
+  return to_text(event);
+}
+
+std::string wrap_raw(const EventContext& context, std::string_view data) {
+  JsonValue event = JsonValue::object();
+  event.set("id", JsonValue::string(context.id));
+  event.set("specversion", JsonValue::string(kSpecVersion));
+  event.set("datacontenttype", JsonValue::string("application/octet-stream"));
+  event.set("source", JsonValue::string("Dapr"));
+  event.set("type", JsonValue::string(kEventType));
+  event.set("topic", JsonValue::string(context.topic));
+  event.set("pubsubname", JsonValue::string(context.pubsub));
+  event.set("data_base64", JsonValue::string(base64(data)));
+  if (!context.traceparent.empty()) {
+    event.set("traceid", JsonValue::string(context.traceparent));
+    event.set("traceparent", JsonValue::string(context.traceparent));
+  }
+  if (!context.tracestate.empty()) event.set("tracestate", JsonValue::string(context.tracestate));
+  return to_text(event);
+}
+
+std::string event_id(const RequestId& request) {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+  if (request == RequestId{}) {
+    std::random_device source;
+    high = (std::uint64_t{source()} << 32) | source();
+    low = (std::uint64_t{source()} << 32) | source();
+  } else {
+    // Two chains over the same three numbers; mix() is a bijection, so the first alone already
+    // differs for requests of one gateway incarnation and slot.
+    high = mix(mix(mix(request.incarnation) ^ request.slot) ^ request.generation);
+    low = mix(mix(mix(request.generation ^ 0xA5A5A5A5A5A5A5A5ULL) ^ request.incarnation) ^ request.slot);
+  }
+  high = (high & ~0xF000ULL) | 0x4000ULL;
+  low = (low & ~(0x3ULL << 62)) | (0x2ULL << 62);
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, (high >> 16) & 0xFFFF, high & 0xFFFF,
+                     low >> 48, low & 0xFFFFFFFFFFFFULL);
+}
+
+std::string media_type(std::string_view content_type) {
+  std::string type(trim(content_type.substr(0, content_type.find(';'))));
+  for (char& c : type) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return type;
+}
+
+std::string format_rfc3339(WallTime time) {
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(time - day));
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
+                     clock.minutes().count(), clock.seconds().count());
+}
+
+std::optional<WallTime> parse_rfc3339(std::string_view text) {
+  int year = 0;
+  int month = 0;
+  int day = 0;
+  int hour = 0;
+  int minute = 0;
+  int second = 0;
+  const bool whole = take_number(text, 4, year) && take(text, "-") && take_number(text, 2, month) && take(text, "-") &&
+                     take_number(text, 2, day) && take(text, "Tt ") && take_number(text, 2, hour) &&
+                     take(text, ":") && take_number(text, 2, minute) && take(text, ":") &&
+                     take_number(text, 2, second);
+  if (!whole || hour > 23 || minute > 59 || second > 60) return std::nullopt;
+  if (take(text, ".")) {
+    if (text.empty() || text.front() < '0' || text.front() > '9') return std::nullopt;
+    while (!text.empty() && text.front() >= '0' && text.front() <= '9') text.remove_prefix(1);
+  }
+  const auto offset = take_offset(text);
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
+                                         std::chrono::day(static_cast<unsigned>(day))};
+  // system_clock counts nanoseconds in 64 bits: it ends in 2262.
+  if (!offset || !date.ok() || year < 1700 || year > 2261) return std::nullopt;
+  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
+         std::chrono::seconds(second) - *offset;
+}
+
+bool has_expired(const JsonValue& event, WallTime now) {
+  const auto moment = parse_rfc3339(event.text_of("expiration"));
+  return moment && *moment < now;
+}
+
+std::optional<bool> parse_strict_bool(std::string_view text) {
+  for (const std::string_view word : {"1", "t", "T", "TRUE", "true", "True"}) {
+    if (text == word) return true;
+  }
+  for (const std::string_view word : {"0", "f", "F", "FALSE", "false", "False"}) {
+    if (text == word) return false;
+  }
+  return std::nullopt;
+}
+
+const std::string* find_metadata(const MessageMetadata& metadata, std::string_view name) {
+  for (const auto& [key, value] : metadata) {
+    if (equal_ignoring_case(key, name)) return &value;
+  }
+  return nullptr;
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t block = 0;
+    for (std::size_t j = 0; j < 3; ++j) {
+      block = (block << 8) | (j < count ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    }
+    for (std::size_t j = 0; j < 4; ++j) {
+      out += j <= count ? kAlphabet[(block >> (18 - 6 * j)) & 0x3F] : '=';
+    }
+  }
+  return out;
+}
+
+}  // namespace caisson::pubsub

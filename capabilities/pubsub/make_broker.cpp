@@ -1,0 +1,89 @@
+#include "capabilities/pubsub/make_broker.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "capabilities/pubsub/memory_broker.hpp"
+#include "capabilities/pubsub/sqlite_broker.hpp"
+
+namespace caisson::pubsub {
+
+namespace {
+
+using Made = Result<std::shared_ptr<sdk::Component>>;
+
+/// A whole number of at least `least`.
+Result<std::int64_t> read_count(const sdk::Metadata& metadata, std::string_view name, std::int64_t otherwise,
+                                std::int64_t least) {
+  ASSIGN(const std::int64_t number, metadata.get_int(name, otherwise));
+  if (number < least) {
+    return Error{Errc::kInvalidArgument, fmt::format("metadata '{}' must be at least {}", name, least)};
+  }
+  return number;
+}
+
+Result<Nanos> read_span(const sdk::Metadata& metadata, std::string_view name, Nanos otherwise) {
+  ASSIGN(const Nanos span, metadata.get_duration(name, otherwise));
+  if (span < Nanos::zero()) return Error{Errc::kInvalidArgument, fmt::format("metadata '{}' is negative", name)};
+  return span;
+}
+
+/// "file:PATH?options" and plain paths; the options are the embedded broker's own business.
+std::string path_of(std::string_view connection) {
+  if (connection.starts_with("file:")) connection.remove_prefix(5);
+  return std::string(connection.substr(0, connection.find('?')));
+}
+
+Result<std::string> read_path(const sdk::Context& context, const sdk::ComponentSpec& spec) {
+  const std::string given = path_of(spec.metadata.get("connectionString"));
+  if (!given.empty()) return given;
+  if (context.data_dir().empty()) {
+    return Error{Errc::kInvalidArgument, "metadata 'connectionString' is empty, and there is no data directory"};
+  }
+  if (::mkdir(context.data_dir().c_str(), 0700) != 0 && errno != EEXIST) {
+    return Error{Errc::kUnavailable, fmt::format("{}: {}", context.data_dir(), std::strerror(errno))};
+  }
+  return fmt::format("{}/{}.db", context.data_dir(), spec.name);
+}
+
+Result<SqliteBroker::Options> read_options(const sdk::Context& context, const sdk::ComponentSpec& spec) {
+  SqliteBroker::Options options;
+  options.component = spec.name;
+  ASSIGN(options.path, read_path(context, spec));
+  ASSIGN(options.redeliver_interval, read_span(spec.metadata, "redeliverInterval", options.redeliver_interval));
+  ASSIGN(const std::int64_t concurrency, read_count(spec.metadata, "concurrency", 10, 1));
+  ASSIGN(const std::int64_t depth, read_count(spec.metadata, "queueDepth", 100, 1));
+  ASSIGN(const std::int64_t length, read_count(spec.metadata, "maxLenApprox", 0, 0));
+  ASSIGN(const Nanos retention, read_span(spec.metadata, "retention", Nanos::zero()));
+  options.concurrency = static_cast<std::size_t>(std::min<std::int64_t>(concurrency, 1000));
+  options.queue_depth = static_cast<std::size_t>(std::min<std::int64_t>(depth, 10'000));
+  if (length > 0) options.limits.max_length = length;
+  options.limits.retention = std::chrono::duration_cast<std::chrono::milliseconds>(retention);
+  return options;
+}
+
+Task<Made> make_sqlite(sdk::Context& context, const sdk::ComponentSpec& spec, WallClock wall_clock, Deadline deadline) {
+  CO_ASSIGN(SqliteBroker::Options options, read_options(context, spec));
+  CO_ASSIGN(std::shared_ptr<sdk::Component> broker,
+            co_await SqliteBroker::open(context.loop(), std::move(options), std::move(wall_clock), deadline));
+  co_return Made(std::move(broker));
+}
+
+}  // namespace
+
+bool is_exclusive(std::string_view type) { return type == "pubsub.sqlite" || type == "pubsub.in-memory"; }
+
+Task<Made> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec, WallClock wall_clock, Deadline deadline) {
+  if (spec.type == "pubsub.sqlite") co_return co_await make_sqlite(context, spec, std::move(wall_clock), deadline);
+  if (spec.type == "pubsub.in-memory") {
+    std::shared_ptr<sdk::Component> broker = std::make_shared<MemoryBroker>(context.loop(), spec.name);
+    co_return Made(std::move(broker));
+  }
+  co_return Error{Errc::kInvalidArgument,
+                  fmt::format("unknown type '{}'; known are pubsub.sqlite and pubsub.in-memory", spec.type)};
+}
+
+}  // namespace caisson::pubsub

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bus/json_writer.hpp"
+#include "bus/result.hpp"
+#include "capabilities/pubsub/json_value.hpp"
+#include "config-cache/documents.hpp"
+
+namespace caisson::pubsub {
+
+/// One subscription of one app, wherever it came from.
+struct AppSubscription {
+  config::Subscription document;
+  bool programmatic = false;
+  /// Why it does not do, or not all of, what it says; empty: it does.
+  std::string problem;
+  /// It cannot be carried out at all: nothing is fetched, so nothing is lost.
+  bool unusable = false;
+};
+
+/// The array an app answers `/dapr/subscribe` with, in both shapes, keys in any case. Entries without
+/// topic, component or route are left out. kInvalidArgument when it is no such array.
+Result<std::vector<config::Subscription>> parse_subscribe_list(std::string_view json);
+
+/// What the app subscribes to: a programmatic entry stands before a declarative one of the same
+/// component and topic, among several the first counts; documents scoped to other apps are left out.
+std::vector<AppSubscription> subscriptions_of(std::string_view app, const std::vector<config::Subscription>& declarative,
+                                              const std::vector<config::Subscription>& programmatic);
+
+/// The path to deliver an event to; nothing: to none. Rules with an expression are not evaluated
+/// yet and are passed over (the subscription's `problem` says so).
+std::optional<std::string> route_of(const config::Subscription& subscription);
+
+/// The subscriber wants the bytes as published, in an event around them.
+bool wants_raw(const config::Subscription& subscription);
+
+bool same_subscription(const config::Subscription& a, const config::Subscription& b);
+
+/// As in the runtime's metadata: {"pubsubname","topic","metadata"?,"rules"?,"deadLetterTopic","type"}.
+void write_metadata(JsonWriter& json, const AppSubscription& subscription);
+
+}  // namespace caisson::pubsub
