@@ -55,7 +55,7 @@ def sources():
 
 
 def is_test(path):
-    return bool(re.search(r"(_test|_fuzzer|_bench|_conformance)\.\w+$|(^|/)testing/|^tests/|^bench/", path))
+    return bool(re.search(r"(_test|_fuzzer|_bench|_conformance)\.\w+$|(^|/)fuzz_|(^|/)testing/|^tests/|^bench/", path))
 
 
 def area_of(path):
