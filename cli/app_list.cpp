@@ -1,6 +1,7 @@
 #include "cli/app_list.hpp"
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -131,6 +132,10 @@ std::string apps_to_json(const std::vector<App>& apps) {
     for (const std::string& item : items) json.value(item);
     json.end_array();
   };
+  // The gateway counts bytes; -1 is a person's way to say "no limit".
+  const auto bytes = [](std::int64_t size) {
+    return size < 0 ? std::numeric_limits<std::int64_t>::max() : size;
+  };
   json.begin_array();
   for (const App& app : apps) {
     json.begin_object();
@@ -139,8 +144,8 @@ std::string apps_to_json(const std::vector<App>& apps) {
     json.key("listenAddresses");
     list(app.listen_addresses);
     json.key("unixSocketDir").value(app.unix_socket_dir).key("apiToken").value(app.api_token);
-    json.key("maxBodySize").value(app.max_body_size);
-    json.key("readBufferSize").value(app.read_buffer_size);
+    json.key("maxBodySize").value(bytes(app.max_body_size));
+    json.key("readBufferSize").value(bytes(app.read_buffer_size));
     json.key("appPort").value(unsigned{app.app_port}).key("appProtocol").value(app.app_protocol);
     json.key("appChannelAddress").value(app.app_channel_address);
     json.key("appMaxConcurrency").value(app.app_max_concurrency);

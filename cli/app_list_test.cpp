@@ -37,6 +37,13 @@ TEST(AppListTest, WhatIsWrittenAsJsonReadsBackTheSame) {
   EXPECT_EQ(*again, std::vector<App>{app});
 }
 
+TEST(AppListTest, NoLimitIsWrittenAsTheLargestNumberOfBytes) {
+  App app;
+  app.max_body_size = -1;
+
+  EXPECT_THAT(apps_to_json({app}), HasSubstr("\"maxBodySize\":9223372036854775807,"));
+}
+
 TEST(AppListTest, AnEmptyFileIsNoApps) {
   const auto apps = parse_apps_file("");
 

@@ -169,7 +169,8 @@ ComponentSet::Found ComponentSet::find(std::string_view name, std::string_view a
   return {nullptr, Absent::kNotReady, slot->second->reason};
 }
 
-Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::string app, Deadline deadline) {
+Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::string app,
+                                                          Deadline deadline) const {
   while (true) {
     Found found = find(name, app);
     if (found.component != nullptr || found.absent != Absent::kNotReady) co_return found;

@@ -101,7 +101,7 @@ class ComponentSet {
   [[nodiscard]] Found find(std::string_view name, std::string_view app) const;
   /// Waits until find() would no longer say kNotReady because of a first initialisation that still
   /// runs, or until the deadline.
-  Task<Found> find_when_ready(std::string name, std::string app, Deadline deadline);
+  Task<Found> find_when_ready(std::string name, std::string app, Deadline deadline) const;
 
   [[nodiscard]] std::vector<ComponentStatus> status() const;
   /// Drops all components, in order.
@@ -116,7 +116,7 @@ class ComponentSet {
   Options options_;
   Make make_;
   std::map<std::string, std::shared_ptr<Slot>, std::less<>> slots_;
-  WaitQueue changed_;
+  mutable WaitQueue changed_;  // a reader that waits changes nothing that others see
   LogLimit log_limit_;
   TaskScope scope_;
 };
