@@ -55,11 +55,7 @@ def sources():
 
 
 def is_test(path):
-<<<<<<< HEAD
     return bool(re.search(r"(_test|_fuzzer|_bench|_conformance)\.\w+$|(^|/)(testing/|fuzz_\w+\.cpp$)|^tests/|^bench/", path))
-=======
-    return bool(re.search(r"(_test|_fuzzer|_bench|_conformance)\.\w+$|(^|/)fuzz_|(^|/)testing/|^tests/|^bench/", path))
->>>>>>> cli
 
 
 def area_of(path):
