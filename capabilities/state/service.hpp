@@ -24,7 +24,7 @@ using Found = Result<std::optional<Entry>>;
 /// The state capability without any API: takes an operation, gives its result. One thread.
 class Service {
  public:
-  Service(EventLoop& loop, const sdk::ComponentSet& components) : loop_(loop), components_(components) {}
+  Service(EventLoop& loop, sdk::ComponentSet& components) : loop_(loop), components_(components) {}
 
   /// The store of that name that the app may use. kFailedPrecondition: the app has no state store at
   /// all; kNotFound: none of that name; kUnavailable: it is known and not ready, with the reason.
@@ -44,7 +44,7 @@ class Service {
 
  private:
   EventLoop& loop_;
-  const sdk::ComponentSet& components_;
+  sdk::ComponentSet& components_;
 };
 
 }  // namespace caisson::state
