@@ -121,7 +121,10 @@ void ResourcesFolder::scan_folder(Folder& folder, bool& empty_confirmed, Scan& r
   for (auto& [path, file] : folder.files) {
     file.exists = listing->yaml_files.contains(path);
     if (file.exists) read_resources(path, file, result);
-    if (!file.exists) update(file, {});
+    if (!file.exists) {
+      file.readable = true;
+      update(file, {});
+    }
     problems_.insert(problems_.end(), file.problems.begin(), file.problems.end());
   }
 }
@@ -238,7 +241,7 @@ void ResourcesFolder::assemble_known(bool present) {
   for (const Folder& folder : folders_) {
     for (const auto& [path, file] : folder.files) {
       for (const Known& known : file.known) {
-        if (known.present != present || !add_named(known.document)) continue;
+        if (known.present != present || !add_named(known.document, present)) continue;
         const auto& content = known.document.content;
         if (const auto* one = std::get_if<Component>(&content)) documents_.components.push_back(*one);
         if (const auto* one = std::get_if<Subscription>(&content)) documents_.subscriptions.push_back(*one);
@@ -249,12 +252,11 @@ void ResourcesFolder::assemble_known(bool present) {
   }
 }
 
-/// False for the second component or endpoint of a name.
-bool ResourcesFolder::add_named(const Document& document) {
+/// False for the second component or endpoint of a name; a problem only if a file says it twice now.
+bool ResourcesFolder::add_named(const Document& document, bool report) {
   if (document.kind != "Component" && document.kind != "HTTPEndpoint") return true;
   const auto [first, added] = named_.try_emplace(document.kind + "/" + document.name, document.origin);
-  const bool still_said = first->second.file != document.origin.file || first->second.line != document.origin.line;
-  if (!added && still_said) {
+  if (!added && report) {
     problems_.push_back({document.origin,
                          fmt::format("{} '{}' is defined already in {}:{}; that one counts", document.kind,
                                      document.name, first->second.file, first->second.line)});

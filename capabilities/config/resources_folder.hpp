@@ -80,7 +80,7 @@ class ResourcesFolder {
   void scan_configurations(Scan& result);
   void assemble();
   void assemble_known(bool present);
-  bool add_named(const Document& document);
+  bool add_named(const Document& document, bool report);
 
   Options options_;
   std::vector<Folder> folders_;

@@ -311,7 +311,7 @@ TEST(YamlResiliencyTest, WrongValuesAreNamedWithTheirLine) {
   EXPECT_EQ(duration.origin.line, 8U);
   EXPECT_THAT(duration.message, HasSubstr("Resiliency 'patience': spec.policies.timeouts.short must be a duration"));
   EXPECT_EQ(wrong("exponential", "wild").origin.line, 13U);
-  EXPECT_EQ(wrong("maxRetries: 9", "maxRetries: many").origin.line, 16U);
+  EXPECT_EQ(wrong("maxRetries: 9", "maxRetries: many").origin.line, 15U);
   EXPECT_EQ(wrong("429, 500-599", "700").origin.line, 17U);
 }
 
