@@ -146,6 +146,7 @@ void ConfigCapability::publish() {
   Compiled compiled = compile(documents);
   problems.insert(problems.end(), compiled.problems.begin(), compiled.problems.end());
   own_components_ = compiled.audiences["config"].components;
+  compiled.audiences.erase("config");  // stays in this process
   // Without the --config files the access rules are not known: then nobody is told anything.
   if (!resources_->complete()) return report(std::move(problems));
   // An audience that lost its last component is told so.

@@ -250,6 +250,7 @@ TEST_F(ConfigCapabilityTest, AConfigurationStoreIsDownAndSaysWhy) {
   EXPECT_EQ(components[0].state, sdk::ComponentState::kDown);
   EXPECT_THAT(components[0].reason, HasSubstr("configuration.redis"));
   EXPECT_THAT(context.published.at("state").components, SizeIs(1));
+  EXPECT_FALSE(context.published.contains("config"));
 }
 
 TEST_F(ConfigCapabilityTest, TheFlagsAreDaprs) {
