@@ -304,14 +304,15 @@ TEST_F(GatewayTest, MalformedAndOversizedHeadsAreAnsweredAndTheConnectionEnds) {
 TEST_F(GatewayTest, ASlowHeadAndAnIdleConnectionEndInTime) {
   start_with(echo);
   Client slow(port_);
-  exchange(slow, "", "");
-  run_until(loop_, [&] { return slow.send("GET / HT") && gateway_->counters().connections_open == 1; });
-  loop_.turn(Nanos::zero());
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || slow.send("GET / HT");
+    return sent && gateway_->counters().connections_open == 1 && !loop_.turn(Nanos::zero());
+  });
   clock_.advance(std::chrono::seconds(10));
   EXPECT_THAT(exchange(slow, "", "never"), StartsWith("HTTP/1.1 408 "));
 
   Client idle(port_);
-  exchange(idle, get("/v1/things/b/k"), "#");
+  exchange(idle, get("/nowhere"), "}");
   clock_.advance(std::chrono::seconds(181));
   run_until(loop_, [&] { return idle.closed(); });
 }
