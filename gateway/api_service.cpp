@@ -24,7 +24,7 @@ bool same_token(std::string_view given, std::string_view expected) {
 HttpAnswer body_too_large(const HttpRequest& request) {
   const Route& route = *request.match.entry()->route;
   if (route.too_large.status != 0) return HttpAnswer::error(route.errors, route.too_large);
-  return HttpAnswer::error(route.errors, {400, "ERR_BODY_READ", "the request's body is over the limit"});
+  return HttpAnswer::error(route.errors, {400, "ERR_BODY_TOO_LARGE", "the request's body is over the limit"});
 }
 
 /// Headers that end here: they concern this connection, or are carried in a field of their own.
@@ -64,8 +64,8 @@ Admission ApiService::admit(HttpRequest& request) {
     request.trace = routing_.tracer.begin(head.header("traceparent"));
     if (request.trace.size != 0) {
       append_header(request.extra_headers, "traceparent", request.trace.traceparent());
-      const std::string_view state = head.header("tracestate");
-      if (!state.empty()) append_header(request.extra_headers, "tracestate", state);
+      const std::string_view tracestate = head.header("tracestate");
+      if (!tracestate.empty()) append_header(request.extra_headers, "tracestate", tracestate);
     }
     if (!baggage.empty()) append_header(request.extra_headers, "baggage", baggage);
   }

@@ -1,5 +1,6 @@
 #include "gateway/http1_parser.hpp"
 
+#include <limits>
 #include <optional>
 
 #include <boost/beast/http/basic_parser.hpp>
@@ -83,7 +84,8 @@ class Http1Parser::Machine {
     collecting_ = true;
     reader_.emplace(*this);
     reader_->header_limit(static_cast<std::uint32_t>(header_limit) + 1);
-    reader_->body_limit(boost::none);
+    // Bodies are counted by who reads them; "none" is taken for zero by Boost 1.74.
+    reader_->body_limit(std::numeric_limits<std::uint64_t>::max());
   }
 
   Place keep(std::string_view piece) {

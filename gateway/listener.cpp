@@ -90,7 +90,7 @@ Listener::Listener(EventLoop& loop, HttpService& service, HttpOptions options, G
       retry_(loop, [this] { accept_all(); }),
       scope_(loop) {}
 
-Listener::~Listener() = default;
+Listener::~Listener() { *alive_ = false; }
 
 Result<std::uint16_t> Listener::listen_tcp(const std::vector<std::string>& addresses, std::uint16_t port) {
   // All interfaces: both families through one socket where the system has IPv6.
@@ -160,6 +160,12 @@ void Listener::accept_all() {
   for (std::size_t i = 0; i < doors_.size(); ++i) accept_some(doors_[i]->fd);
 }
 
+void Listener::go_on_soon() {
+  loop_.post([this, alive = alive_] {
+    if (*alive) accept_all();
+  });
+}
+
 void Listener::retry_later() {
   if (!retry_.started()) retry_.start_after(kRetry);
 }
@@ -188,7 +194,7 @@ void Listener::accept_some(int fd) {
     if (const auto found = clients_.find(key); found != clients_.end()) found->second.task = task;
   }
   // The edge has been seen: what is left must be fetched without another one.
-  retry_.start(Deadline::at(loop_.now() + Nanos(1)));
+  go_on_soon();
 }
 
 Task<void> Listener::serve(int fd, std::uint64_t key) {
@@ -200,7 +206,7 @@ Task<void> Listener::serve(int fd, std::uint64_t key) {
     ~Leave() {
       listener.clients_.erase(key);
       --listener.counters_.connections_open;
-      if (std::exchange(listener.full_, false)) listener.retry_.start(Deadline::at(listener.loop_.now() + Nanos(1)));
+      if (std::exchange(listener.full_, false)) listener.go_on_soon();
     }
   };
   const Leave leave(*this, key);

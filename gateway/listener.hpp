@@ -49,6 +49,7 @@ class Listener {
   Result<void> open(int fd);
   void accept_some(int fd);
   void accept_all();
+  void go_on_soon();
   void retry_later();
   Task<void> serve(int fd, std::uint64_t key);
 
@@ -63,6 +64,7 @@ class Listener {
   std::map<std::uint64_t, Client> clients_;
   std::vector<std::unique_ptr<Door>> doors_;
   Timer retry_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   TaskScope scope_;
 };
 

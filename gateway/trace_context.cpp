@@ -127,7 +127,7 @@ TraceContext Tracer::begin(std::string_view traceparent) {
   return context;
 }
 
-/// splitmix64: unique ids, no secrets.
+/// splitmix64: ids need to be unique, not unguessable.
 std::uint64_t Tracer::random() {
   state_ += 0x9E3779B97F4A7C15;
   std::uint64_t z = state_;

@@ -1,0 +1,714 @@
+#include "gateway/gateway.hpp"
+
+#include <filesystem>
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bus/inproc_lane.hpp"
+#include "bus/testing/fake_clock.hpp"
+#include "bus/testing/run.hpp"
+#include "config-cache/generation.hpp"
+
+namespace caisson::gateway {
+namespace {
+
+using caisson::testing::FakeClock;
+using caisson::testing::run;
+using caisson::testing::run_until;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+enum RouteNumber : std::uint16_t { kRead = 1, kWrite, kStream, kHealth, kLimited };
+
+Manifest fake_manifest() {
+  Manifest manifest;
+  manifest.capability = "fake";
+  manifest.takes_config = false;
+  manifest.max_in_flight = 8;
+  Route read{.number = kRead, .method = "GET,HEAD", .path = "/v1/things/{box}/{key}"};
+  read.safe = true;
+  read.selector = "box";
+  Route write{.number = kWrite, .method = "POST", .path = "/v1/things/{box}"};
+  Route stream{.number = kStream, .method = "POST", .path = "/v1/stream"};
+  stream.streaming = true;
+  Route health{.number = kHealth, .method = "GET", .path = "/v1/health"};
+  health.open = true;
+  Route limited{.number = kLimited, .method = "POST", .path = "/v1/limited"};
+  limited.body_limit = 10;
+  limited.too_large = {400, "ERR_THING_TOO_LARGE", "too large"};
+  limited.unavailable = {503, "ERR_THING_AWAY", "away"};
+  manifest.routes = {read, write, stream, health, limited};
+  return manifest;
+}
+
+/// A capability's end of a link, whose answers the test decides.
+class FakeCapability {
+ public:
+  using Serve = std::function<Task<void>(Incoming)>;
+
+  FakeCapability(EventLoop& loop, std::unique_ptr<Lane> lane, Serve serve, std::string name = "fake")
+      : link(loop, std::move(lane), Side::kCapability, {}, handlers(std::move(serve))) {
+    link.start(name, R"({"capability":")" + name + R"(","instance":"i1","incarnation":"1","version":"t","pid":1})");
+  }
+
+  Link::Handlers handlers(Serve serve) {
+    Link::Handlers all;
+    all.serve = std::move(serve);
+    all.control = [this](const Frame& frame) {
+      if (frame->kind() == wire::Kind::App) apps.push_back(std::string(text(frame->app())));
+      if (frame->kind() == wire::Kind::Config) configs.push_back(std::string(frame.payload()));
+      if (frame->kind() == wire::Kind::Config && frame.headers().has("answer")) ++answers;
+      if (frame->kind() == wire::Kind::Goodbye) released = true;
+    };
+    return all;
+  }
+
+  std::vector<std::string> apps;
+  std::vector<std::string> configs;
+  int answers = 0;
+  bool released = false;
+  Link link;
+};
+
+/// A client's socket, driven by the test between turns of the loop.
+class Client {
+ public:
+  explicit Client(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    [[maybe_unused]] const int begun = ::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+  }
+  Client(const Client&) = delete;
+  ~Client() { leave(); }
+
+  void leave() {
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  }
+  /// True once all of `bytes` have gone out over however many calls.
+  bool send(std::string_view bytes) {
+    const ssize_t sent = ::send(fd_, bytes.data() + sent_, bytes.size() - sent_, MSG_NOSIGNAL);
+    if (sent > 0) sent_ += static_cast<std::size_t>(sent);
+    if (sent_ < bytes.size()) return false;
+    sent_ = 0;
+    return true;
+  }
+  /// Everything received so far.
+  const std::string& received() {
+    char piece[64 * 1024];
+    ssize_t got = 0;
+    while ((got = ::recv(fd_, piece, sizeof piece, 0)) > 0) received_.append(piece, static_cast<std::size_t>(got));
+    closed_ = closed_ || got == 0;
+    return received_;
+  }
+  bool closed() {
+    received();
+    return closed_;
+  }
+  void forget() { received_.clear(); }
+
+ private:
+  int fd_;
+  std::size_t sent_ = 0;
+  bool closed_ = false;
+  std::string received_;
+};
+
+std::string get(std::string_view path, std::string_view more = {}) {
+  return "GET " + std::string(path) + " HTTP/1.1\r\nHost: h\r\n" + std::string(more) + "\r\n";
+}
+std::string post(std::string_view path, std::string_view body, std::string_view more = {}) {
+  return "POST " + std::string(path) + " HTTP/1.1\r\nHost: h\r\n" + std::string(more) +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+}
+
+class GatewayTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/caisson-gateway-XXXXXX";
+    directory_ = ::mkdtemp(name);
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  void TearDown() override {
+    capability_.reset();
+    gateway_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void start(AppConfig app = {}) {
+    Gateway::Options options;
+    options.run_dir = directory_;
+    Gateway::Handlers handlers;
+    handlers.make_listener = [this](const Manifest&) { return Result<std::unique_ptr<LaneListener>>(listener()); };
+    handlers.shut_down = [](bool) {};
+    handlers.pages = {[] { return std::string("m 1\n"); }, [] { return std::string("{}"); }};
+    gateway_ = std::make_unique<Gateway>(loop_, options, std::move(handlers));
+    ASSERT_TRUE(gateway_->start());
+    app.id = "shop";
+    app.http_port = 0;
+    app.listen_addresses = {"127.0.0.1"};
+    const auto opened = gateway_->set_apps({app});
+    ASSERT_TRUE(opened) << opened.error().message;
+    port_ = gateway_->http_port("shop");
+  }
+
+  /// Lanes of installed manifests come from the test.
+  class TestListener final : public LaneListener {
+   public:
+    explicit TestListener(GatewayTest& owner) : owner_(owner) {}
+    Result<void> listen(Accept accept) override {
+      owner_.accept_ = std::move(accept);
+      return ok();
+    }
+
+   private:
+    GatewayTest& owner_;
+  };
+  std::unique_ptr<LaneListener> listener() { return std::make_unique<TestListener>(*this); }
+
+  void install(const Manifest& manifest, const std::string& file = "fake.json") {
+    std::filesystem::create_directories(directory_ + "/manifests");
+    ASSERT_TRUE(replace_file(directory_ + "/manifests/" + file, to_json(manifest)));
+  }
+
+  /// Installs the fake manifest and links an instance of it.
+  void start_with(FakeCapability::Serve serve, AppConfig app = {}) {
+    install(fake_manifest());
+    start(std::move(app));
+    link(std::move(serve));
+  }
+  void link(FakeCapability::Serve serve) {
+    auto [ours, theirs] = make_inproc_lanes(loop_);
+    accept_(std::move(ours));
+    capability_ = std::make_unique<FakeCapability>(loop_, std::move(theirs), std::move(serve));
+    run_until(loop_, [&] { return capability_->link.ready() && !capability_->apps.empty(); });
+  }
+
+  /// Answers with what was asked: method, raw path, query, parameters, headers, body.
+  static Task<void> echo(Incoming incoming) {
+    const Frame& head = incoming.head();
+    std::string said(text(head->method()));
+    said += " " + std::string(text(head->path())) + "?" + std::string(text(head->query()));
+    for (const Field field : head.parameters()) said += " " + std::string(field.name) + "=" + std::string(field.value);
+    for (const Field field : head.headers()) said += "|" + std::string(field.name) + ":" + std::string(field.value);
+    said += "#" + std::string(head.payload());
+    const Field headers[] = {{"x-fake", "yes"}, {"connection", "evil"}, {"x-bad", "a\r\nb: c"}};
+    Envelope reply;
+    reply.status = 200;
+    reply.headers = headers;
+    [[maybe_unused]] const auto sent = co_await incoming.reply(reply, Buffer(std::move(said)));
+  }
+
+  std::string exchange(Client& client, const std::string& request, const std::string& until) {
+    bool sent = false;
+    run_until(loop_, [&] {
+      sent = sent || client.send(request);
+      return sent && (client.received().find(until) != std::string::npos || client.closed());
+    });
+    return client.received();
+  }
+
+  std::string directory_;
+  FakeClock clock_;
+  EventLoop loop_{clock_};
+  LaneListener::Accept accept_;
+  std::unique_ptr<Gateway> gateway_;
+  std::unique_ptr<FakeCapability> capability_;
+  std::uint16_t port_ = 0;
+};
+
+TEST_F(GatewayTest, ARequestCrossesWithItsPartsAndTheAnswerComesBack) {
+  start_with(echo);
+  Client client(port_);
+
+  const std::string answer = exchange(
+      client, get("/v1/things/b/k%2F1?x=1&y=%20", "X-Mine: 1\r\nConnection: X-Hop\r\nX-Hop: 2\r\ndapr-api-token: t\r\n"),
+      "#");
+
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(answer, HasSubstr("GET /v1/things/b/k%2F1?x=1&y=%20 box=b key=k/1|Host:h|X-Mine:1#"));
+  EXPECT_THAT(answer, HasSubstr("x-fake: yes\r\n"));
+  EXPECT_THAT(answer, HasSubstr("traceparent: 00-"));
+  EXPECT_THAT(answer, Not(HasSubstr("evil")));
+  EXPECT_THAT(answer, Not(HasSubstr("x-bad")));
+}
+
+TEST_F(GatewayTest, PipelinedRequestsAreAnsweredInOrderOverOneConnection) {
+  start_with(echo);
+  Client client(port_);
+  std::string many;
+  for (int i = 0; i < 20; ++i) many += post("/v1/things/b", "body" + std::to_string(i));
+
+  const std::string answers = exchange(client, many, "#body19");
+
+  std::size_t at = 0;
+  for (int i = 0; i < 20; ++i) {
+    at = answers.find("#body" + std::to_string(i), at);
+    ASSERT_NE(at, std::string::npos) << i;
+  }
+  EXPECT_FALSE(client.closed());
+}
+
+TEST_F(GatewayTest, ARequestSplitAtEveryByteIsTheSameRequest) {
+  start_with(echo);
+  const std::string request =
+      "POST /v1/things/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+  Client client(port_);
+  for (const char byte : request) {
+    run_until(loop_, [&] { return client.send(std::string_view(&byte, 1)); });
+    loop_.turn(Nanos::zero());
+  }
+  EXPECT_THAT(exchange(client, "", "#abc"), HasSubstr("#abc"));
+}
+
+TEST_F(GatewayTest, HeadGetsALengthAndNoBody) {
+  start_with(echo);
+  Client client(port_);
+
+  const std::string answer = exchange(client, "HEAD /v1/things/b/k HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\n");
+
+  EXPECT_THAT(answer, HasSubstr("Content-Length: "));
+  EXPECT_THAT(answer, Not(HasSubstr("Content-Length: 0")));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\n"));
+}
+
+TEST_F(GatewayTest, AClientThatExpectsContinueGetsIt) {
+  start_with(echo);
+  Client client(port_);
+  exchange(client, "POST /v1/things/b HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+           "100 Continue\r\n\r\n");
+  EXPECT_THAT(exchange(client, "abc", "#abc"), HasSubstr("200 OK"));
+}
+
+TEST_F(GatewayTest, MalformedAndOversizedHeadsAreAnsweredAndTheConnectionEnds) {
+  start_with(echo);
+  Client malformed(port_);
+  EXPECT_THAT(exchange(malformed, "NONSENSE\r\n\r\n", "never"), StartsWith("HTTP/1.1 400 "));
+  Client oversized(port_);
+  EXPECT_THAT(exchange(oversized, get("/v1/health", "X: " + std::string(5000, 'x') + "\r\n"), "never"),
+              StartsWith("HTTP/1.1 431 "));
+}
+
+TEST_F(GatewayTest, ASlowHeadAndAnIdleConnectionEndInTime) {
+  start_with(echo);
+  Client slow(port_);
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || slow.send("GET / HT");
+    return sent && gateway_->counters().connections_open == 1 && !loop_.turn(Nanos::zero());
+  });
+  clock_.advance(std::chrono::seconds(10));
+  EXPECT_THAT(exchange(slow, "", "never"), StartsWith("HTTP/1.1 408 "));
+
+  Client idle(port_);
+  exchange(idle, get("/nowhere"), "}");
+  clock_.advance(std::chrono::seconds(181));
+  run_until(loop_, [&] { return idle.closed(); });
+}
+
+TEST_F(GatewayTest, AnHttp10ClientIsAnsweredAndTheConnectionEnds) {
+  start_with(echo);
+  Client client(port_);
+  EXPECT_THAT(exchange(client, "GET /v1/things/b/k HTTP/1.0\r\n\r\n", "never"), HasSubstr("Connection: close"));
+  EXPECT_TRUE(client.closed());
+}
+
+TEST_F(GatewayTest, ABodyOverTheLimitGetsTheRoutesOwnError) {
+  start_with(echo);
+  Client client(port_);
+  EXPECT_THAT(exchange(client, post("/v1/limited", "0123456789"), "#0123456789"), HasSubstr("200 OK"));
+  client.forget();
+  EXPECT_THAT(exchange(client, post("/v1/limited", "0123456789a"), "}"), HasSubstr("ERR_THING_TOO_LARGE"));
+  client.forget();
+  // What is left of the body was read: the connection goes on.
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "#"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(GatewayTest, WithoutTheTokenNothingButOpenRoutesIsServed) {
+  AppConfig app;
+  app.api_token = "secret";
+  start_with(echo, app);
+  Client client(port_);
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "invalid api token"), StartsWith("HTTP/1.1 401"));
+  client.forget();
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k", "dapr-api-token: secreT\r\n"), "invalid api token"),
+              StartsWith("HTTP/1.1 401"));
+  client.forget();
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k", "Dapr-Api-Token: secret\r\n"), "#"), StartsWith("HTTP/1.1 200"));
+  client.forget();
+  const std::string open = exchange(client, get("/v1/health"), "#");
+  EXPECT_THAT(open, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(open, Not(HasSubstr("traceparent")));
+}
+
+TEST_F(GatewayTest, AnUnknownPathWithoutAFallbackIs404) {
+  start_with(echo);
+  Client client(port_);
+  const std::string answer = exchange(client, get("/nowhere"), "}");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(answer, HasSubstr(R"({"errorCode":")"));
+}
+
+TEST_F(GatewayTest, BodiesStreamInBothDirections) {
+  const auto serve = [](Incoming incoming) -> Task<void> {
+    Envelope reply;
+    reply.status = 201;
+    auto writer = co_await incoming.reply_streamed(reply, Buffer());
+    BodyReader rest = incoming.rest();
+    while (true) {
+      auto piece = co_await rest.next(Deadline::never());
+      if (!piece || !*piece) break;
+      Buffer back = Buffer::copy_of("<" + std::string((*piece)->view()) + ">");
+      [[maybe_unused]] const auto sent = co_await writer->write(std::move(back), Deadline::never());
+    }
+    [[maybe_unused]] const auto done = co_await writer->finish(Deadline::never());
+  };
+  start_with(serve);
+  Client client(port_);
+
+  exchange(client, "POST /v1/stream HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "<abc>");
+  client.forget();
+  exchange(client, "2\r\nde\r\n", "<de>");
+  EXPECT_THAT(exchange(client, "0\r\n\r\n", "0\r\n\r\n"), EndsWith("0\r\n\r\n"));
+}
+
+TEST_F(GatewayTest, AStreamedAnswerThatIsCutShortDoesNotLookWhole) {
+  const auto serve = [](Incoming incoming) -> Task<void> {
+    Envelope reply;
+    reply.status = 200;
+    auto writer = co_await incoming.reply_streamed(reply, Buffer::copy_of("part"));
+    writer->fail({Errc::kUnknown, "broken"});
+  };
+  start_with(serve);
+  Client client(port_);
+  const std::string answer = exchange(client, get("/v1/things/b/k"), "never");
+  EXPECT_THAT(answer, HasSubstr("part"));
+  EXPECT_THAT(answer, Not(HasSubstr("0\r\n\r\n")));
+  EXPECT_TRUE(client.closed());
+}
+
+/// Remembers what it was asked and answers when told to.
+struct Held {
+  explicit Held(EventLoop& event_loop) : loop(event_loop) {}
+  Task<void> serve(Incoming incoming) {
+    struct Count {
+      int& dropped;
+      bool done = false;
+      explicit Count(int& count) : dropped(count) {}
+      ~Count() { dropped += done ? 0 : 1; }
+    } count(dropped);
+    ids.push_back(request_id(incoming.head().envelope()));
+    while (!open) co_await opened.wait(loop, Deadline::never());
+    Envelope reply;
+    reply.status = 200;
+    [[maybe_unused]] const auto sent = co_await incoming.reply(reply, Buffer::copy_of("held#"));
+    count.done = true;
+  }
+  EventLoop& loop;
+  std::vector<RequestId> ids;
+  int dropped = 0;
+  bool open = false;
+  WaitQueue opened;
+};
+
+TEST_F(GatewayTest, AClientThatLeavesCancelsItsCall) {
+  Held held(loop_);
+  start_with([&](Incoming incoming) { return held.serve(std::move(incoming)); });
+  auto client = std::make_unique<Client>(port_);
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || client->send(post("/v1/things/b", "x"));
+    return held.ids.size() == 1;
+  });
+
+  client->leave();
+  run_until(loop_, [&] { return held.dropped == 1; });
+
+  EXPECT_EQ(gateway_->capabilities().front().instances.front().in_flight, 0U);
+  run_until(loop_, [&] { return gateway_->counters().connections_open == 0; });
+}
+
+TEST_F(GatewayTest, WhenAnInstanceDiesASafeRequestIsSentAgainUnderTheSameIdAndAnotherOneIsNot) {
+  Held held(loop_);
+  start_with([&](Incoming incoming) { return held.serve(std::move(incoming)); });
+  Client safe(port_);
+  Client unsafe(port_);
+  run_until(loop_, [&, a = false, b = false]() mutable {
+    a = a || safe.send(get("/v1/things/b/k"));
+    b = b || unsafe.send(post("/v1/things/b", "x"));
+    return held.ids.size() == 2;
+  });
+  const auto first = held.ids;
+  held.ids.clear();
+
+  capability_.reset();
+  EXPECT_THAT(exchange(unsafe, "", "}"), HasSubstr("ERR_OUTCOME_UNKNOWN"));
+  held.open = true;
+  link([&](Incoming incoming) { return held.serve(std::move(incoming)); });
+  EXPECT_THAT(exchange(safe, "", "held#"), StartsWith("HTTP/1.1 200"));
+
+  ASSERT_EQ(held.ids.size(), 1U);
+  EXPECT_TRUE(held.ids[0] == first[0] || held.ids[0] == first[1]);
+}
+
+TEST_F(GatewayTest, ARequestForAnAbsentCapabilityWaitsForAnInstance) {
+  install(fake_manifest());
+  start();
+  Client client(port_);
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || client.send(post("/v1/things/b", "early"));
+    return gateway_->capabilities().front().parked == 1;
+  });
+
+  link(echo);
+
+  EXPECT_THAT(exchange(client, "", "#early"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(GatewayTest, AParkedRequestEndsWithTheRoutesErrorInTime) {
+  install(fake_manifest());
+  start();
+  Client client(port_);
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || client.send(post("/v1/limited", "x"));
+    return gateway_->capabilities().front().parked == 1;
+  });
+  clock_.advance(std::chrono::seconds(31));
+  EXPECT_THAT(exchange(client, "", "}"), HasSubstr("ERR_THING_AWAY"));
+}
+
+TEST_F(GatewayTest, WhatFindsNoRoomInTimeIs503AndTheRestIsServed) {
+  Held held(loop_);
+  start_with([&](Incoming incoming) { return held.serve(std::move(incoming)); });
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<bool> sent(12, false);
+  for (int i = 0; i < 12; ++i) clients.push_back(std::make_unique<Client>(port_));
+  run_until(loop_, [&] {
+    bool all = true;
+    for (int i = 0; i < 12; ++i) {
+      sent[i] = sent[i] || clients[i]->send(post("/v1/things/b", "x"));
+      all = all && sent[i];
+    }
+    return all && gateway_->counters().requests == 12 && held.ids.size() == 8;
+  });
+  for (int i = 0; i < 5; ++i) loop_.turn(Nanos::zero());
+  clock_.advance(std::chrono::seconds(2));
+
+  int refused = 0;
+  run_until(loop_, [&] {
+    refused = 0;
+    for (auto& client : clients) refused += client->received().starts_with("HTTP/1.1 503") ? 1 : 0;
+    return refused == 4;
+  });
+  held.open = true;
+  held.opened.wake_all();
+  run_until(loop_, [&] {
+    int served = 0;
+    for (auto& client : clients) served += client->received().starts_with("HTTP/1.1 200") ? 1 : 0;
+    return served == 8;
+  });
+  EXPECT_EQ(held.ids.size(), 8U);
+}
+
+TEST_F(GatewayTest, TwoThousandConnectionsAtOnceLoseNothing) {
+  start_with(echo);
+  constexpr std::size_t kMany = 2000;
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<bool> sent(kMany, false);
+  std::vector<bool> served(kMany, false);
+  for (std::size_t i = 0; i < kMany; ++i) clients.push_back(std::make_unique<Client>(port_));
+  std::size_t count = 0;
+  run_until(loop_, [&] {
+    for (std::size_t i = 0; i < kMany; ++i) {
+      if (!sent[i]) sent[i] = clients[i]->send(post("/v1/things/b", "n" + std::to_string(i) + "."));
+      if (served[i] || clients[i]->received().find("#n" + std::to_string(i) + ".") == std::string::npos) continue;
+      served[i] = true;
+      ++count;
+    }
+    return count == kMany;
+  }, std::chrono::seconds(120));
+  EXPECT_EQ(gateway_->counters().requests_overloaded, 0U);
+}
+
+TEST_F(GatewayTest, AManifestTakesEffectWhileItRunsAndABrokenOneKeepsTheLastGood) {
+  start();
+  Client client(port_);
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "}"), StartsWith("HTTP/1.1 404"));
+  client.forget();
+
+  install(fake_manifest());
+  run_until(loop_, [&] { return static_cast<bool>(accept_); });
+  link(echo);
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "#"), StartsWith("HTTP/1.1 200"));
+  client.forget();
+
+  ASSERT_TRUE(replace_file(directory_ + "/manifests/fake.json", "{broken"));
+  for (int i = 0; i < 3; ++i) loop_.turn(std::chrono::milliseconds(5));
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "#"), StartsWith("HTTP/1.1 200"));
+  client.forget();
+
+  std::filesystem::remove(directory_ + "/manifests/fake.json");
+  run_until(loop_, [&] { return capability_->link.down(); });
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "}"), StartsWith("HTTP/1.1 404"));
+}
+
+TEST_F(GatewayTest, OverlappingManifestsAreAStartErrorThatNamesBoth) {
+  Manifest other = fake_manifest();
+  other.capability = "other";
+  install(fake_manifest());
+  install(other, "other.json");
+  Gateway::Options options;
+  options.run_dir = directory_;
+  Gateway::Handlers handlers;
+  handlers.make_listener = [this](const Manifest&) { return Result<std::unique_ptr<LaneListener>>(listener()); };
+  Gateway gateway(loop_, options, std::move(handlers));
+
+  const auto started = gateway.start();
+
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().message, HasSubstr("'fake'"));
+  EXPECT_THAT(started.error().message, HasSubstr("'other'"));
+}
+
+TEST_F(GatewayTest, AHelloUnderAnotherNameIsRefused) {
+  install(fake_manifest());
+  start();
+  auto [ours, theirs] = make_inproc_lanes(loop_);
+  accept_(std::move(ours));
+  FakeCapability impostor(loop_, std::move(theirs), echo, "other");
+  run_until(loop_, [&] { return impostor.link.down(); });
+  EXPECT_TRUE(gateway_->capabilities().front().instances.empty());
+}
+
+TEST_F(GatewayTest, AGenerationIsKeptForWhoLinksLaterAndAnswersGoToThePublisher) {
+  Manifest publisher = fake_manifest();
+  publisher.publishes_config = true;
+  publisher.capability = "fake";
+  install(publisher);
+  start();
+  link(echo);
+  Manifest taker;
+  taker.capability = "taker";
+  const auto snapshot = [](std::uint64_t sequence) {
+    config::Generation generation;
+    generation.term = 1;
+    generation.sequence = sequence;
+    generation.audience = "taker";
+    return config::encode(generation);
+  };
+  Envelope publish;
+  publish.kind = wire::Kind::Config;
+  publish.target = "taker";
+  for (const std::uint64_t sequence : {2, 1}) {  // the older one comes late
+    Buffer payload(snapshot(sequence));
+    ASSERT_TRUE(capability_->link.send(publish, payload));
+  }
+
+  auto [ours, theirs] = make_inproc_lanes(loop_);
+  ASSERT_TRUE(gateway_->link_inproc(taker, std::move(ours)));
+  run_until(loop_, [&] { return loop_.turn(Nanos::zero()) == false; });
+  FakeCapability late(loop_, std::move(theirs), echo, "taker");
+  run_until(loop_, [&] { return !late.configs.empty(); });
+
+  const auto got = config::decode(late.configs.front());
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->sequence, 2U);
+  const Field headers[] = {{"term", "1"}, {"sequence", "2"}};
+  Envelope answer;
+  answer.kind = wire::Kind::Config;
+  answer.target = "taker";
+  answer.status = 200;
+  answer.headers = headers;
+  Buffer nothing;
+  ASSERT_TRUE(late.link.send(answer, nothing));
+  run_until(loop_, [&] { return capability_->answers == 1; });
+}
+
+TEST_F(GatewayTest, ADeniedGroupVanishesWithTheConfiguration) {
+  Manifest manifest = fake_manifest();
+  manifest.publishes_config = true;
+  for (Route& route : manifest.routes) {
+    route.group = "things";
+    route.version = "v1";
+  }
+  install(manifest);
+  start();
+  link(echo);
+  config::Generation generation;
+  generation.term = generation.sequence = 1;
+  generation.audience = "gateway";
+  generation.configuration.api_denied = {{"things", "v1", "http"}};
+  Envelope publish;
+  publish.kind = wire::Kind::Config;
+  publish.target = "gateway";
+  Buffer payload(config::encode(generation));
+  ASSERT_TRUE(capability_->link.send(publish, payload));
+  run_until(loop_, [&] { return capability_->answers == 1; });
+
+  Client client(port_);
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "}"), StartsWith("HTTP/1.1 404"));
+  client.forget();
+  EXPECT_THAT(exchange(client, get("/v1/health"), "#"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(GatewayTest, APortInUseIsAClearError) {
+  start_with(echo);
+  AppConfig second;
+  second.id = "second";
+  second.http_port = port_;
+  second.listen_addresses = {"127.0.0.1"};
+  AppConfig first;
+  first.id = "shop";
+  first.http_port = 0;
+  first.listen_addresses = {"127.0.0.1"};
+
+  const auto opened = gateway_->set_apps({first, second});
+
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().message, HasSubstr("second"));
+  EXPECT_THAT(opened.error().message, HasSubstr(std::to_string(port_)));
+  EXPECT_EQ(gateway_->http_port("shop"), port_);
+}
+
+TEST_F(GatewayTest, ShuttingDownFinishesWhatRunsAndReleasesTheCapabilities) {
+  Held held(loop_);
+  start_with([&](Incoming incoming) { return held.serve(std::move(incoming)); });
+  Client client(port_);
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || client.send(post("/v1/things/b", "x"));
+    return held.ids.size() == 1;
+  });
+  TaskScope scope(loop_);
+  scope.spawn(gateway_->shut_down_gracefully(loop_.deadline_in(std::chrono::seconds(5))));
+  for (int i = 0; i < 3; ++i) loop_.turn(Nanos::zero());
+  EXPECT_FALSE(capability_->released);
+
+  held.open = true;
+  held.opened.wake_all();
+
+  EXPECT_THAT(exchange(client, "", "held#"), HasSubstr("Connection: close"));
+  run_until(loop_, [&] { return scope.empty() && capability_->released; });
+}
+
+TEST_F(GatewayTest, TheAdminPortShowsItsPages) {
+  start();
+  const auto port = gateway_->open_admin(0);
+  ASSERT_TRUE(port);
+  Client client(*port);
+  EXPECT_THAT(exchange(client, get("/metrics"), "m 1\n"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(exchange(client, get("/status"), "{}"), HasSubstr("application/json"));
+  EXPECT_THAT(exchange(client, get("/other"), "there is"), HasSubstr("HTTP/1.1 404"));
+}
+
+}  // namespace
+}  // namespace caisson::gateway
