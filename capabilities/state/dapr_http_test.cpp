@@ -408,6 +408,15 @@ TEST_F(DaprHttpTest, ComponentsReportWhatTheyAreAndWhyTheyAreNot) {
   }
 }
 
+TEST_F(DaprHttpTest, AComponentThatAsksForEncryptionIsNotServedWithoutIt) {
+  configure({component("secret", "state.in-memory", {{"primaryEncryptionKey", "00112233445566778899aabbccddeeff"}})});
+
+  const Answer answer = set("secret", R"([{"key":"k","value":1}])");
+
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_THAT(answer.body, HasSubstr("metadata 'primaryEncryptionKey' is not supported"));
+}
+
 TEST_F(DaprHttpTest, RequestsWaitWhileAChangedSqliteComponentIsReopenedWithItsData) {
   set("disk", R"([{"key":"k","value":1}])");
 
