@@ -87,6 +87,7 @@ Task<void> ComponentSet::keep(std::shared_ptr<Slot> slot) {
       // Only one may be open: the old one goes first, once nobody uses it any more.
       const std::weak_ptr<Component> old = slot->component;
       slot->component = nullptr;
+      slot->attempted = false;  // requests wait for the new one, as they do for a first one
       const Deadline patience = context_.loop().deadline_in(std::chrono::seconds(10));
       while (!old.expired() && !patience.passed(context_.loop().now())) {
         co_await context_.loop().sleep_until(context_.loop().deadline_in(std::chrono::milliseconds(5)));

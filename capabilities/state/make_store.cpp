@@ -1,5 +1,6 @@
 #include "capabilities/state/make_store.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <fmt/format.h>
@@ -49,6 +50,10 @@ constexpr StoreType kStoreTypes[] = {
     {"state.in-memory", false, open_memory},
 };
 
+/// What Dapr can do and this capability cannot (yet). Serving without it would be silent harm: values
+/// stored in the clear, events that never come.
+constexpr std::string_view kUnsupported[] = {"primaryEncryptionKey", "outboxPublishPubsub"};
+
 const StoreType* find_type(std::string_view name) {
   for (const StoreType& type : kStoreTypes) {
     if (type.name == name) return &type;
@@ -64,6 +69,11 @@ Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, 
   if (type == nullptr) co_return Error{Errc::kInvalidArgument, fmt::format("there is no state store type '{}'", spec.type)};
   if (!spec.version.empty() && spec.version != "v0" && spec.version != "v1") {
     co_return Error{Errc::kInvalidArgument, fmt::format("{} has no version '{}'", spec.type, spec.version)};
+  }
+  for (const std::string_view key : kUnsupported) {
+    if (!spec.metadata.get(key).empty()) {
+      co_return Error{Errc::kUnimplemented, fmt::format("metadata '{}' is not supported", key)};
+    }
   }
   const char* const app_namespace = std::getenv("NAMESPACE");
   CO_ASSIGN(KeyPrefix prefix, KeyPrefix::parse(spec.metadata, app_namespace == nullptr ? "" : app_namespace));

@@ -48,7 +48,8 @@ Result<void> check(SqliteConnection& connection, const SqliteOptions& options) {
   struct stat info{};
   if (options.in_memory() || ::stat(options.path.c_str(), &info) != 0 || info.st_size > kCheckedSize) return ok();
   ASSIGN(const std::string verdict, connection.query("PRAGMA quick_check(1)"));
-  if (verdict != "ok") return Error{Errc::kDataLoss, verdict};
+  // The second line says what was found, the first only where.
+  if (verdict != "ok") return Error{Errc::kDataLoss, verdict.substr(verdict.find('\n') + 1)};
   return ok();
 }
 
@@ -197,7 +198,7 @@ std::vector<SqliteDatabase::Results> SqliteDatabase::commit(const std::vector<Ba
 }
 
 Result<std::vector<SqliteDatabase::Results>> SqliteDatabase::try_commit(const Batch* batches, std::size_t count) {
-  if (options_.read_only) return Error{Errc::kUnavailable, "the database is opened read-only"};
+  if (options_.read_only) return Error{Errc::kPermissionDenied, "the database is opened read-only"};
   const std::string now = sql_time(now_());
   TRY(writes_.begin.run());
   std::vector<Results> answers;

@@ -157,8 +157,8 @@ void SqliteStore::answer(const Group& group, std::vector<SqliteDatabase::Results
 
 /// Keeps down_reason() current after a commit (no error: it works) and after a failed read.
 void SqliteStore::judge(const Error* error) {
-  // A value that is too long is the caller's error, a lock that another process holds its business.
-  if (error != nullptr && (error->code == Errc::kOutOfRange || error->code == Errc::kCancelled)) return;
+  // A value that is too long and a write to a read-only file say nothing about the database.
+  if (error != nullptr && (error->code == Errc::kOutOfRange || error->code == Errc::kPermissionDenied)) return;
   const bool was_down = down_reason_.has_value();
   if (error == nullptr) {
     if (!damaged_) down_reason_.reset();
