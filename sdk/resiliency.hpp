@@ -52,6 +52,8 @@ class Policy {
 
   /// True when an attempt may be followed by another, so that its input must be kept.
   [[nodiscard]] bool retries() const { return retry_ != nullptr && retry_->max_retries != 0; }
+  /// True for the built-in retries of targets without a policy.
+  [[nodiscard]] bool built_in() const { return retry_ != nullptr && retry_->only_unreachable; }
   [[nodiscard]] std::optional<Nanos> timeout() const { return timeout_; }
   [[nodiscard]] const CircuitBreaker* breaker() const { return breaker_.get(); }
 
