@@ -174,6 +174,7 @@ class Server {
     TRY(watch_signals());
     TRY(gateway_.start());
     TRY(link_runtime());
+    apps_ = apps;
     TRY(gateway_.set_apps(std::move(apps)));
     ASSIGN(const std::uint16_t admin, gateway_.open_admin(flags_.admin_port));
     TRY(gateway_.write_ports());
@@ -207,6 +208,9 @@ class Server {
       apps_log_.log(LogLevel::kError, "the apps stay as they are: " + apps.error().message);
       return;
     }
+    // The ports file may lie in the same folder: writing it must not begin this anew.
+    if (*apps == apps_) return;
+    apps_ = *apps;
     const Result<void> set = gateway_.set_apps(*std::move(apps));
     if (!set) apps_log_.log(LogLevel::kError, set.error().message);
     const Result<void> written = gateway_.write_ports();
@@ -254,6 +258,7 @@ class Server {
   Transport transport_;
   Gateway gateway_;
   std::unique_ptr<sdk::Process> runtime_;
+  std::vector<AppConfig> apps_;  // as last read
   FolderWatch apps_watch_;
   LogLimit apps_log_;
   int signal_fd_ = -1;
