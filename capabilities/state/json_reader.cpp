@@ -1,5 +1,6 @@
 #include "capabilities/state/json_reader.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -28,6 +29,44 @@ void append_utf8(std::string& out, std::uint32_t c) {
     out += static_cast<char>(0x80 | (c >> 6 & 0x3F));
     out += static_cast<char>(0x80 | (c & 0x3F));
   }
+}
+
+/// Bytes of the UTF-8 sequence at `at`, zero when it is none (RFC 3629).
+std::size_t utf8_length(std::string_view text, std::size_t at) {
+  const auto lead = static_cast<unsigned char>(text[at]);
+  if (lead < 0x80) return 1;
+  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || at + length > text.size()) return 0;
+  std::uint32_t c = lead & (0x7FU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    const auto next = static_cast<unsigned char>(text[at + i]);
+    if ((next & 0xC0) != 0x80) return 0;
+    c = c << 6 | (next & 0x3F);
+  }
+  const bool overlong = (length == 3 && c < 0x800) || (length == 4 && c < 0x10000);
+  return overlong || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? 0 : length;
+}
+
+/// Every byte that is not part of UTF-8 becomes U+FFFD, as in Go's strings.
+std::string valid_utf8(std::string text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t length = utf8_length(text, at);
+    if (length == 0) break;
+    at += length;
+  }
+  if (at == text.size()) return text;
+  std::string out = text.substr(0, at);
+  while (at < text.size()) {
+    const std::size_t length = utf8_length(text, at);
+    if (length == 0) {
+      append_utf8(out, kReplacement);
+    } else {
+      out.append(text, at, length);
+    }
+    at += std::max<std::size_t>(length, 1);
+  }
+  return out;
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -120,7 +159,7 @@ Result<std::string> JsonReader::read_string() {
     }
     out.append(text_, from, at_ - from);
     if (at_ >= text_.size()) return error("a string has no end");
-    if (take('"')) return out;
+    if (take('"')) return valid_utf8(std::move(out));
     ++at_;
     TRY(read_escape(out));
   }

@@ -91,7 +91,9 @@ void append_go_number(std::string& out, double number) {
     text.remove_prefix(1);
   }
   const std::size_t e = text.find('e');
-  const int exponent = std::atoi(text.data() + e + 1);
+  int exponent = 0;
+  const std::size_t sign = text[e + 1] == '+' ? 2 : 1;  // from_chars takes no '+'
+  std::from_chars(text.data() + e + sign, text.data() + text.size(), exponent);
   std::string digits(1, text[0]);
   if (e > 2) digits += text.substr(2, e - 2);
 

@@ -72,6 +72,16 @@ TEST(GoJsonTest, ALoneSurrogateBecomesTheReplacementCharacter) {
   EXPECT_EQ(encoded(R"("\ud83d\u0041")"), "\"\xEF\xBF\xBD" "A\"");
 }
 
+TEST(GoJsonTest, BytesThatAreNoUtf8BecomeTheReplacementCharacter) {
+  EXPECT_EQ(encoded("\"a\xE2\xE2" "b\xFF\""), "\"a\xEF\xBF\xBD\xEF\xBF\xBD" "b\xEF\xBF\xBD\"");
+  EXPECT_EQ(encoded("\"\xC0\x80\xED\xA0\x80\xF4\x90\x80\x80\""), [] {
+    std::string text = "\"";
+    for (int i = 0; i < 9; ++i) text += "\xEF\xBF\xBD";
+    return text + "\"";
+  }());
+  EXPECT_EQ(encoded("\"\xF0\x9F\x98\x80\""), "\"\xF0\x9F\x98\x80\"");
+}
+
 TEST(GoJsonTest, BrokenTextIsRefused) {
   for (const char* text : {"", " ", "{", "[1,]", "[1 2]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "\"a", "\"\\x\"", "\"\\u12\"",
                            "01", "1.", ".5", "-", "1e", "+1", "tru", "nul", "nulll", "1 2", "\"\n\"", "1e999", "'a'", "NaN"}) {
