@@ -27,6 +27,7 @@ struct PubsubCounters {
 /// A configured pubsub component: a broker with the rules around it.
 struct PubsubComponent final : sdk::Component {
   std::string name;
+  std::string type;
   std::shared_ptr<Broker> broker;
   TopicRules rules;
   /// The longest that one delivery to the app may take; the message is pending again afterwards.
@@ -34,6 +35,7 @@ struct PubsubComponent final : sdk::Component {
   PubsubCounters counters;
 
   [[nodiscard]] std::vector<std::string> capabilities() const override { return broker->capabilities(); }
+  [[nodiscard]] std::string note() const override { return broker->note(); }
   [[nodiscard]] std::optional<std::string> down_reason() const override { return broker->down_reason(); }
 };
 

@@ -1,11 +1,14 @@
 #include "capabilities/pubsub/delivery.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <random>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
+
+#include "capabilities/pubsub/subscriptions.hpp"
 
 namespace caisson::pubsub {
 
@@ -67,14 +70,20 @@ struct Deliverer::Event {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-Deliverer::Deliverer(sdk::Context& context, WallClock wall_clock)
-    : context_(context), wall_clock_(std::move(wall_clock)) {}
+DeliveryTarget::DeliveryTarget(std::string app_id, config::Subscription document, std::shared_ptr<PubsubComponent> of)
+    : app(std::move(app_id)),
+      subscription(std::move(document)),
+      router(subscription),
+      raw(wants_raw(subscription)),
+      component(std::move(of)) {}
+
+Deliverer::Deliverer(sdk::Context& context, sdk::Resiliency& resiliency, WallClock wall_clock)
+    : context_(context), resiliency_(resiliency), wall_clock_(std::move(wall_clock)) {}
 
 Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, Delivery delivery) {
   const config::Subscription& subscription = target->subscription;
-  const bool raw = wants_raw(subscription);
   const std::string* const content_type = find_metadata(delivery.message.metadata, "contentType");
-  const bool opaque = raw || (content_type != nullptr && media_type(*content_type) == "application/octet-stream");
+  const bool opaque = target->raw || (content_type != nullptr && media_type(*content_type) == "application/octet-stream");
 
   JsonValue parsed = JsonValue::object();
   if (!opaque) {
@@ -88,7 +97,7 @@ Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, D
     target->component->counters.dropped.add();
     co_return co_await dead_letter(*target, delivery, Verdict::kAcknowledge, "it has expired");
   }
-  const auto route = route_of(subscription);
+  const auto route = target->router.route(parsed);
   if (!route) co_return co_await dead_letter(*target, delivery, Verdict::kAcknowledge, "no route takes it");
 
   Event event;
@@ -97,7 +106,7 @@ Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, D
   if (question != std::string::npos) event.query = route->substr(question + 1);
   event.tracestate = trace_field(parsed, delivery.message, "tracestate", "tracestate");
   event.traceparent = trace_field(parsed, delivery.message, "traceparent", "traceid");
-  if (raw) {
+  if (target->raw) {
     const std::string id = event_id({});
     const EventContext context{id, target->app, subscription.pubsub, subscription.topic, {}, event.traceparent,
                                event.tracestate, wall_clock_(), false};
@@ -118,13 +127,38 @@ Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, D
   co_return co_await settle(*target, delivery, std::move(outcome));
 }
 
-Task<Attempt> Deliverer::deliver_with_policy(const DeliveryTarget& target, const Event& event) {
-  if (!policy_) co_return co_await call_app(target, event);
-  std::function<Task<Attempt>()> attempt = [this, &target, &event] { return call_app(target, event); };
-  co_return co_await policy_(target.component->name, std::move(attempt));
+namespace {
+
+/// What an attempt means to retries and breakers. An app that is away is no failure of the app's
+/// answers, and asking again is for the broker to do.
+sdk::Outcome outcome_of(const Result<Attempt>& attempt) {
+  sdk::Outcome outcome;
+  if (!attempt) return sdk::outcome_of(attempt.error());
+  outcome.failed = attempt->kind == Attempt::Kind::kFailed || attempt->kind == Attempt::Kind::kBroken;
+  outcome.permanent = !outcome.failed;
+  if (outcome.failed) outcome.error = Errc::kUnknown;
+  if (outcome.failed && attempt->status >= 300) {
+    outcome.code = attempt->status;
+    outcome.error = Errc::kOk;
+  }
+  return outcome;
 }
 
-Task<Attempt> Deliverer::call_app(const DeliveryTarget& target, const Event& event) {
+}  // namespace
+
+Task<Attempt> Deliverer::deliver_with_policy(const DeliveryTarget& target, const Event& event) {
+  const PubsubComponent& component = *target.component;
+  const sdk::Policy policy = resiliency_.component_inbound(target.app, component.name, component.type);
+  std::function<Task<Result<Attempt>>(Deadline)> attempt = [this, &target, &event](Deadline deadline) {
+    return call_app(target, event, deadline);
+  };
+  std::function<sdk::Outcome(const Result<Attempt>&)> classify = outcome_of;
+  auto outcome = co_await policy.run<Attempt>(std::move(attempt), std::move(classify), Deadline::never());
+  if (outcome) co_return *std::move(outcome);
+  co_return Attempt{Attempt::Kind::kHeld, 0, std::move(outcome).error().message};
+}
+
+Task<Result<Attempt>> Deliverer::call_app(const DeliveryTarget& target, const Event& event, Deadline deadline) {
   std::vector<Field> headers;
   for (const auto& [name, value] : event.headers) headers.push_back({name, value});
   Envelope call;
@@ -137,10 +171,11 @@ Task<Attempt> Deliverer::call_app(const DeliveryTarget& target, const Event& eve
   call.tracestate = event.tracestate;
   call.headers = headers;
   const Nanos limit = target.component->processing_timeout;
-  const Deadline deadline = limit == Nanos::zero() ? Deadline::never() : context_.loop().deadline_in(limit);
+  if (limit > Nanos::zero()) deadline = deadline.earlier(context_.loop().deadline_in(limit));
   target.component->counters.delivered.add();
   Result<Reply> reply = co_await context_.call(call, Buffer::copy_of(event.body), deadline);
-  co_return co_await attempt_of(std::move(reply), deadline);
+  Attempt attempt = co_await attempt_of(std::move(reply), deadline);
+  co_return Result<Attempt>(std::move(attempt));
 }
 
 Task<Attempt> Deliverer::attempt_of(Result<Reply> reply, Deadline deadline) {
@@ -202,6 +237,9 @@ Task<Verdict> Deliverer::settle(const DeliveryTarget& target, Delivery& delivery
       co_return co_await dead_letter(target, delivery, Verdict::kAcknowledge, std::move(outcome.reason));
     case Attempt::Kind::kAway:
       co_return Verdict::kGiveBack;
+    case Attempt::Kind::kHeld:
+      counters.retried.add();
+      co_return Verdict::kRetry;
     default:
       co_return co_await dead_letter(target, delivery, Verdict::kRetry, std::move(outcome.reason));
   }

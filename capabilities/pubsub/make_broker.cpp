@@ -13,7 +13,7 @@ namespace caisson::pubsub {
 
 namespace {
 
-using Made = Result<std::shared_ptr<sdk::Component>>;
+using Made = Result<std::shared_ptr<Broker>>;
 
 /// A whole number of at least `least`.
 Result<std::int64_t> read_count(const sdk::Metadata& metadata, std::string_view name, std::int64_t otherwise,
@@ -67,7 +67,7 @@ Result<SqliteBroker::Options> read_options(const sdk::Context& context, const sd
 
 Task<Made> make_sqlite(sdk::Context& context, const sdk::ComponentSpec& spec, WallClock wall_clock, Deadline deadline) {
   CO_ASSIGN(SqliteBroker::Options options, read_options(context, spec));
-  CO_ASSIGN(std::shared_ptr<sdk::Component> broker,
+  CO_ASSIGN(std::shared_ptr<Broker> broker,
             co_await SqliteBroker::open(context.loop(), std::move(options), std::move(wall_clock), deadline));
   co_return Made(std::move(broker));
 }
@@ -79,7 +79,7 @@ bool is_exclusive(std::string_view type) { return type == "pubsub.sqlite" || typ
 Task<Made> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec, WallClock wall_clock, Deadline deadline) {
   if (spec.type == "pubsub.sqlite") co_return co_await make_sqlite(context, spec, std::move(wall_clock), deadline);
   if (spec.type == "pubsub.in-memory") {
-    std::shared_ptr<sdk::Component> broker = std::make_shared<MemoryBroker>(context.loop(), spec.name);
+    std::shared_ptr<Broker> broker = std::make_shared<MemoryBroker>(context.loop(), spec.name);
     co_return Made(std::move(broker));
   }
   co_return Error{Errc::kInvalidArgument,

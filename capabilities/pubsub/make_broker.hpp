@@ -12,7 +12,7 @@ namespace caisson::pubsub {
 bool is_exclusive(std::string_view type);
 
 /// Component type to backend. kInvalidArgument: an unknown type or bad metadata, named.
-Task<Result<std::shared_ptr<sdk::Component>>> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec,
+Task<Result<std::shared_ptr<Broker>>> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec,
                                                           WallClock wall_clock, Deadline deadline);
 
 }  // namespace caisson::pubsub

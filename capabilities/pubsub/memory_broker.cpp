@@ -51,6 +51,8 @@ class MemoryBroker::Member final : public Subscription {
                                            "does not redeliver",
                                            broker_.name_, topic));
       }
+      // The others of the group take their turn, and a handler that never waits does not keep the loop.
+      co_await broker_.loop_.sleep_until(Deadline::at(broker_.loop_.now()));
     }
   }
 

@@ -64,7 +64,8 @@ class SqliteBroker::Member final : public Subscription {
   Task<void> drain(Deadline deadline) override {
     draining_ = true;
     while (!held_.empty()) {
-      if (co_await changed_.wait(broker_.loop_, deadline) == Wake::kDeadline) co_return;
+      const Wake wake = co_await changed_.wait(broker_.loop_, deadline);
+      if (wake == Wake::kDeadline) co_return;
     }
     co_await broker_.until_settled(deadline);
   }
@@ -104,8 +105,8 @@ Task<Result<std::shared_ptr<SqliteBroker>>> SqliteBroker::open(EventLoop& loop, 
   };
   CO_ASSIGN(broker->log_, co_await broker->thread_->run(std::move(open_log), deadline));
   if (!moved_to->empty()) {
-    log(LogLevel::kError, fmt::format("component '{}': {} was damaged; it is kept as {}, and an empty one is begun",
-                                      broker->options_.component, broker->options_.path, *moved_to));
+    broker->note_ = fmt::format("{} was damaged; it is kept as {}, and an empty one is begun", broker->options_.path, *moved_to);
+    log(LogLevel::kError, fmt::format("component '{}': {}", broker->options_.component, broker->note_));
   }
   broker->scope_.spawn(broker->pump());
   co_return broker;
@@ -124,7 +125,8 @@ Task<Result<void>> SqliteBroker::publish(std::string topic, Message message, Dea
   waiting_bytes_ += bytes;
   work_.wake_all();
   while (!publication->done) {
-    if (co_await publication->changed.wait(loop_, deadline) == Wake::kDeadline && !publication->done) {
+    const Wake wake = co_await publication->changed.wait(loop_, deadline);
+    if (wake == Wake::kDeadline && !publication->done) {
       co_return Error{Errc::kDeadlineExceeded, "the message was not on disk in time"};
     }
   }
@@ -213,15 +215,13 @@ void SqliteBroker::finish(SqliteLog::Batch& batch) {
   }
   committing_.clear();
 
+  note_trouble(batch);
   if (!batch.result) {
-    trouble_ = batch.result.error().message;
-    log_limit_.log(LogLevel::kError, fmt::format("component '{}': {}", options_.component, *trouble_));
     not_before_ = loop_.now() + kPauseAfterFailure;
     verdicts_.insert(verdicts_.begin(), batch.settles.begin(), batch.settles.end());
     for (const SqliteLog::Fetch& fetch : batch.fetches) groups_.at(fetch.group)->hungry = true;
     return;
   }
-  trouble_.reset();
   unsettled_ -= batch.settles.size();
   if (unsettled_ == 0) settled_.wake_all();
   for (SqliteLog::Fetch& fetch : batch.fetches) {
@@ -235,6 +235,18 @@ void SqliteBroker::finish(SqliteLog::Batch& batch) {
       group.buffer.clear();
     }
     dispatch_soon(group);
+  }
+}
+
+void SqliteBroker::note_trouble(const SqliteLog::Batch& batch) {
+  if (batch.refused) {
+    write_trouble_ = batch.refused->message;
+  } else if (!batch.appends.empty()) {
+    write_trouble_.reset();
+  }
+  progress_trouble_ = batch.result ? std::nullopt : std::optional<std::string>(batch.result.error().message);
+  if (batch.refused || !batch.result) {
+    log_limit_.log(LogLevel::kError, fmt::format("component '{}': {}", options_.component, *down_reason()));
   }
 }
 
@@ -316,7 +328,8 @@ void SqliteBroker::leave(Group& group, Member& member) {
 
 Task<void> SqliteBroker::until_settled(Deadline deadline) {
   while (unsettled_ > 0) {
-    if (co_await settled_.wait(loop_, deadline) == Wake::kDeadline) co_return;
+    const Wake wake = co_await settled_.wait(loop_, deadline);
+    if (wake == Wake::kDeadline) co_return;
   }
 }
 

@@ -48,7 +48,10 @@ class SqliteBroker final : public Broker {
   ~SqliteBroker() override;
 
   [[nodiscard]] Features features() const override { return {true, true, false, false}; }
-  [[nodiscard]] std::optional<std::string> down_reason() const override { return trouble_; }
+  [[nodiscard]] std::optional<std::string> down_reason() const override {
+    return write_trouble_ ? write_trouble_ : progress_trouble_;
+  }
+  [[nodiscard]] std::string note() const override { return note_; }
   Task<Result<void>> publish(std::string topic, Message message, Deadline deadline) override;
   Task<Result<std::unique_ptr<Subscription>>> subscribe(SubscribeOptions options, Handler handler,
                                                         Deadline deadline) override;
@@ -65,6 +68,7 @@ class SqliteBroker final : public Broker {
   void collect_publications(SqliteLog::Batch& batch);
   void collect_fetches(SqliteLog::Batch& batch);
   void finish(SqliteLog::Batch& batch);
+  void note_trouble(const SqliteLog::Batch& batch);
   [[nodiscard]] Deadline next_moment() const;
 
   [[nodiscard]] Group& group_of(SqliteLog::GroupId id, const std::string& topic);
@@ -77,7 +81,9 @@ class SqliteBroker final : public Broker {
 
   EventLoop& loop_;
   Options options_;
-  std::optional<std::string> trouble_;
+  std::optional<std::string> write_trouble_;     // the last publish failed
+  std::optional<std::string> progress_trouble_;  // the last verdicts or reads failed
+  std::string note_;  // a damaged file was moved aside
   LogLimit log_limit_;
   std::shared_ptr<SqliteLog> log_;  // used by the thread, dies after it
   std::unique_ptr<sdk::BlockingThread> thread_;

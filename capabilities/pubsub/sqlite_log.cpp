@@ -135,7 +135,8 @@ Result<SqliteLog::GroupId> SqliteLog::join(const std::string& topic, const std::
 void SqliteLog::run(Batch& batch) {
   batch.result = transact(batch, true);
   if (batch.result || batch.appends.empty()) return;
-  for (Append& append : batch.appends) append.result = batch.result.error();
+  batch.refused = batch.result.error();
+  for (Append& append : batch.appends) append.result = *batch.refused;
   for (Fetch& fetch : batch.fetches) fetch.entries.clear();
   batch.result = transact(batch, false);
 }

@@ -74,6 +74,8 @@ class SqliteLog {
     std::vector<Fetch> fetches;
     /// Of the verdicts and the reads; when it failed, neither has happened.
     Result<void> result = ok();
+    /// Why the database took none of the appends.
+    std::optional<Error> refused;
   };
 
   /// Opens or creates the file. `moved_to` names where a damaged one was put.

@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include <fmt/format.h>
-
 #include "capabilities/pubsub/cloud_event.hpp"
+#include "capabilities/pubsub/routing.hpp"
 #include "sdk/component_set.hpp"
 
 namespace caisson::pubsub {
@@ -67,17 +66,14 @@ AppSubscription examine(const config::Subscription& document, bool programmatic)
   AppSubscription subscription;
   subscription.document = document;
   subscription.programmatic = programmatic;
-  const auto expression =
-      std::ranges::find_if(document.rules, [](const config::RoutingRule& rule) { return !rule.match.empty(); });
+  const Router router(document);
+  subscription.problem = router.problem();
   if (document.bulk) {
     subscription.unusable = true;
     subscription.problem = "bulkSubscribe is not served yet";
-  } else if (!route_of(document)) {
+  } else if (router.empty()) {
     subscription.unusable = true;
-    subscription.problem = "no rule can be evaluated yet, and there is no default route";
-  } else if (expression != document.rules.end()) {
-    subscription.problem =
-        fmt::format("the rule '{}' cannot be evaluated yet; events take the default route", expression->match);
+    if (subscription.problem.empty()) subscription.problem = "it has no route";
   }
   return subscription;
 }
@@ -113,14 +109,6 @@ std::vector<AppSubscription> subscriptions_of(std::string_view app, const std::v
     if (in_scope) add(document, false);
   }
   return all;
-}
-
-std::optional<std::string> route_of(const config::Subscription& subscription) {
-  for (const config::RoutingRule& rule : subscription.rules) {
-    if (rule.match.empty() && !rule.path.empty()) return rule.path;
-  }
-  if (!subscription.default_path.empty()) return subscription.default_path;
-  return std::nullopt;
 }
 
 bool wants_raw(const config::Subscription& subscription) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,10 +29,6 @@ Result<std::vector<config::Subscription>> parse_subscribe_list(std::string_view 
 /// component and topic, among several the first counts; documents scoped to other apps are left out.
 std::vector<AppSubscription> subscriptions_of(std::string_view app, const std::vector<config::Subscription>& declarative,
                                               const std::vector<config::Subscription>& programmatic);
-
-/// The path to deliver an event to; nothing: to none. Rules with an expression are not evaluated
-/// yet and are passed over (the subscription's `problem` says so).
-std::optional<std::string> route_of(const config::Subscription& subscription);
 
 /// The subscriber wants the bytes as published, in an event around them.
 bool wants_raw(const config::Subscription& subscription);

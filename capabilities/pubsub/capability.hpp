@@ -1,0 +1,87 @@
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "bus/task_scope.hpp"
+#include "capabilities/pubsub/component.hpp"
+#include "capabilities/pubsub/delivery.hpp"
+#include "capabilities/pubsub/service.hpp"
+#include "capabilities/pubsub/subscriptions.hpp"
+#include "sdk/capability.hpp"
+#include "sdk/component_set.hpp"
+
+namespace caisson::pubsub {
+
+/// The pubsub capability: publishes for apps, and keeps a broker subscription for everything that an
+/// app which is there subscribes to. Whatever changes (configuration, an app that comes, goes or
+/// restarts, a component that comes up), reconcile() brings what runs in line with what is wanted.
+class PubsubCapability final : public sdk::Capability {
+ public:
+  PubsubCapability(sdk::Context& context, WallClock wall_clock);
+  ~PubsubCapability() override;
+
+  void define(sdk::Definition& definition) override;
+  void configure(std::shared_ptr<const config::Generation> generation) override;
+  void app_changed(const sdk::AppState& app) override;
+  void app_gone(const std::string& app) override;
+  void app_answered(const sdk::AppAnswer& answer) override;
+  [[nodiscard]] std::vector<sdk::ComponentStatus> components() const override;
+  [[nodiscard]] std::string metadata() const override;
+  Task<void> drain(Deadline deadline) override;
+
+ private:
+  /// What an app said it subscribes to, in its present incarnation.
+  struct Answer {
+    std::uint64_t incarnation = 0;
+    std::vector<config::Subscription> subscriptions;
+    std::string problem;
+  };
+  /// app, component, topic.
+  using Key = std::tuple<std::string, std::string, std::string>;
+  struct Active;
+  struct Wanted {
+    std::uint64_t incarnation = 0;
+    AppSubscription subscription;
+    std::shared_ptr<PubsubComponent> component;
+  };
+
+  Task<sdk::Response> publish(sdk::Request& request);
+  Task<Result<std::shared_ptr<sdk::Component>>> make(const sdk::ComponentSpec& spec, Deadline deadline);
+
+  /// Soon, once for all that changes in this turn.
+  void reconcile();
+  void reconcile_now();
+  [[nodiscard]] std::map<Key, Wanted> wanted() const;
+  [[nodiscard]] std::vector<AppSubscription> subscriptions_for(const std::string& app) const;
+  /// What hinders a subscription: its own problem, scoping; empty: nothing.
+  [[nodiscard]] std::string hindrance(const std::string& app, const AppSubscription& subscription) const;
+  Task<void> begin(std::shared_ptr<Active> active);
+  void retire(std::shared_ptr<Active> active);
+  Task<void> end(std::shared_ptr<Active> active);
+  Task<void> drain_one(std::shared_ptr<Active> active, Deadline deadline);
+
+  sdk::Context& context_;
+  WallClock wall_clock_;
+  sdk::Resiliency resiliency_;
+  sdk::ComponentSet components_;
+  Service service_;
+  Deliverer deliverer_;
+  LogLimit log_limit_;
+  std::shared_ptr<const config::Generation> generation_;
+  std::map<std::string, Answer> answers_;
+  bool publish_failed_ = false;
+  bool draining_ = false;
+  bool reconciling_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::map<Key, std::shared_ptr<Active>> active_;
+  std::list<std::shared_ptr<Active>> retiring_;
+  TaskScope scope_;  // last: its tasks use everything above
+};
+
+}  // namespace caisson::pubsub

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "bus/manifest.hpp"
+#include "capabilities/pubsub/operation.hpp"
+#include "sdk/request.hpp"
+
+/// Publish as Dapr's HTTP API has it; bytes to operations and back, no I/O.
+namespace caisson::pubsub::dapr_http {
+
+/// POST or PUT /v1.0/publish/{pubsub}/{topic...}
+Route publish_route();
+/// The same with nothing behind the component, or nothing at all: their own answers, not an
+/// unknown route's.
+Route publish_without_topic_route();
+Route publish_without_pubsub_route();
+
+Publish decode_publish(const sdk::Request& request);
+sdk::Response encode(const Publish& request, const PublishResult& result);
+
+}  // namespace caisson::pubsub::dapr_http
