@@ -49,7 +49,8 @@ Result<void> make_private_dir(const std::string& path) {
 }
 
 Result<void> write_file(const std::string& path, std::string_view text) {
-  const std::string beside = path + ".new";
+  // Not ".new": the process itself writes its pid file under that name.
+  const std::string beside = path + ".up";
   const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return failed("cannot write " + path, errno);
   while (!text.empty()) {

@@ -30,6 +30,7 @@ bool visible_to(const std::vector<std::string>& scopes, std::string_view app) {
 struct ComponentSet::Slot {
   config::Component document;
   std::shared_ptr<Component> component;  // the newest that came up; may be of an older document
+  config::Component serving;             // the document of `component`
   bool current = false;                  // `component` is of `document`
   bool attempted = false;                // the first initialisation has ended, either way
   std::string reason;                    // why it is not current
@@ -80,40 +81,60 @@ void ComponentSet::configure(const config::Generation& generation) {
 
 /// Brings one component up, however long it takes; ends when it is.
 Task<void> ComponentSet::keep(std::shared_ptr<Slot> slot) {
-  const std::string name = slot->document.name;
   Nanos pause = kFirstRetry;
   while (true) {
-    if (options_.exclusive(slot->document.type) && slot->component != nullptr) {
-      // Only one may be open: the old one goes first, once nobody uses it any more.
-      const std::weak_ptr<Component> old = slot->component;
-      slot->component = nullptr;
-      slot->attempted = false;  // requests wait for the new one, as they do for a first one
-      const Deadline patience = context_.loop().deadline_in(std::chrono::seconds(10));
-      while (!old.expired() && !patience.passed(context_.loop().now())) {
-        co_await context_.loop().sleep_until(context_.loop().deadline_in(std::chrono::milliseconds(5)));
-      }
-    }
     auto made = co_await make_one(slot->document);
+    const bool held = !made && made.error().code == Errc::kAlreadyExists;
+    if (held && slot->component != nullptr && options_.exclusive(slot->document.type)) {
+      // What the new one needs is held by the old one, which has to go first.
+      auto task = replace_exclusive(*slot);
+      made = co_await std::move(task);
+    }
     slot->attempted = true;
     if (made) {
-      slot->component = *std::move(made);
-      slot->current = true;
-      slot->reason.clear();
-      log(LogLevel::kInfo, fmt::format("component '{}' ({}) is up", name, slot->document.type));
-      changed_.wake_all();
-      options_.changed(name);
-      context_.status_changed();
+      came_up(*slot, *std::move(made));
       co_return;
     }
     slot->reason = made.error().message;
-    log_limit_.log(LogLevel::kError,
-                   fmt::format("component '{}' ({}, {}:{}) cannot be initialised: {}", name, slot->document.type,
-                               slot->document.origin.file, slot->document.origin.line, slot->reason));
+    log_limit_.log(LogLevel::kError, fmt::format("component '{}' ({}, {}:{}) cannot be initialised: {}",
+                                                 slot->document.name, slot->document.type,
+                                                 slot->document.origin.file, slot->document.origin.line,
+                                                 slot->reason));
     changed_.wake_all();
     context_.status_changed();
     co_await context_.loop().sleep_until(context_.loop().deadline_in(pause));
     pause = std::min(pause * 2, kLongestRetry);
   }
+}
+
+/// Break before make: lets go of the old component once nobody uses it any more, opens the new one,
+/// and when that fails opens the old one again. Requests wait meanwhile.
+Task<Result<std::shared_ptr<Component>>> ComponentSet::replace_exclusive(Slot& slot) {
+  const config::Component old_document = slot.serving;
+  const std::weak_ptr<Component> old = slot.component;
+  slot.component = nullptr;
+  slot.attempted = false;
+  EventLoop& loop = context_.loop();
+  const Deadline patience = loop.deadline_in(std::chrono::seconds(10));
+  while (!old.expired() && !patience.passed(loop.now())) {
+    co_await loop.sleep_until(loop.deadline_in(std::chrono::milliseconds(5)));
+  }
+  auto made = co_await make_one(slot.document);
+  if (made) co_return made;
+  auto again = co_await make_one(old_document);
+  if (again) slot.component = *std::move(again);
+  co_return made;
+}
+
+void ComponentSet::came_up(Slot& slot, std::shared_ptr<Component> component) {
+  slot.component = std::move(component);
+  slot.serving = slot.document;
+  slot.current = true;
+  slot.reason.clear();
+  log(LogLevel::kInfo, fmt::format("component '{}' ({}) is up", slot.document.name, slot.document.type));
+  changed_.wake_all();
+  options_.changed(slot.document.name);
+  context_.status_changed();
 }
 
 namespace {

@@ -75,7 +75,9 @@ class ComponentSet {
   struct Options {
     /// "state.": only types with this prefix are kept here.
     std::string prefix;
-    /// True for types of which only one instance may be open: break before make.
+    /// True for types that hold what only one instance may have open. When initialising the new one
+    /// fails with kAlreadyExists, the old one is let go of first, and opened again if that does not
+    /// help.
     std::function<bool(std::string_view type)> exclusive = [](std::string_view) { return false; };
     /// Called when a component came up, went away or was replaced.
     std::function<void(const std::string& name)> changed = [](const std::string&) {};
@@ -110,6 +112,8 @@ class ComponentSet {
  private:
   struct Slot;
   Task<void> keep(std::shared_ptr<Slot> slot);
+  Task<Result<std::shared_ptr<Component>>> replace_exclusive(Slot& slot);
+  void came_up(Slot& slot, std::shared_ptr<Component> component);
   Task<Result<std::shared_ptr<Component>>> make_one(const config::Component& document);
 
   Context& context_;

@@ -34,32 +34,6 @@ Error error_of(sqlite3* handle, int code) {
   }
 }
 
-/// Holds PATH.lock until the descriptor is closed; the kernel lets go of it with the process.
-Result<int> lock_file(const std::string& path) {
-  const std::string name = path + ".lock";
-  const int fd = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return Error{Errc::kUnavailable, fmt::format("{}: {}", name, std::strerror(errno))};
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    ::close(fd);
-    return Error{Errc::kFailedPrecondition, fmt::format("{} is in use by another process", path)};
-  }
-  return fd;
-}
-
-Result<std::string> move_aside(const std::string& path) {
-  std::string target = fmt::format("{}.damaged-{}", path, std::time(nullptr));
-  for (int n = 1; ::access(target.c_str(), F_OK) == 0; ++n) {
-    target = fmt::format("{}.damaged-{}-{}", path, std::time(nullptr), n);
-  }
-  for (const char* const suffix : {"-wal", "-shm", ""}) {
-    const std::string from = path + suffix;
-    if (std::rename(from.c_str(), (target + suffix).c_str()) != 0 && errno != ENOENT) {
-      return Error{Errc::kUnavailable, fmt::format("{} is damaged and cannot be moved aside: {}", from, std::strerror(errno))};
-    }
-  }
-  return target;
-}
-
 }  // namespace
 
 Statement& Statement::bind(int index, std::int64_t number) {
@@ -104,37 +78,15 @@ std::string_view Statement::bytes(int column) const {
   return data == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(data), size);
 }
 
-Database::Database(Database&& other) noexcept
-    : handle_(std::move(other.handle_)), lock_fd_(std::exchange(other.lock_fd_, -1)) {}
-
-Database& Database::operator=(Database&& other) noexcept {
-  handle_ = std::move(other.handle_);
-  std::swap(lock_fd_, other.lock_fd_);
-  return *this;
-}
-
-Database::~Database() {
-  handle_.reset();  // the file is closed before anybody else may open it
-  if (lock_fd_ >= 0) ::close(lock_fd_);
-}
-
 Result<Database> Database::open(const std::string& path, std::string& moved_to) {
-  ASSIGN(const int lock_fd, lock_file(path));
+  ASSIGN(sdk::FileLock lock, sdk::FileLock::take(path));
   Result<Database> database = open_sound(path);
   if (!database && database.error().code == Errc::kDataLoss) {
-    Result<std::string> moved = move_aside(path);
-    if (moved) {
-      moved_to = *std::move(moved);
-      database = open_sound(path);
-    } else {
-      database = std::move(moved).error();
-    }
+    ASSIGN(moved_to, sdk::move_aside(path, std::to_string(std::time(nullptr))));
+    database = open_sound(path);
   }
-  if (!database) {
-    ::close(lock_fd);
-    return std::move(database).error();
-  }
-  database->lock_fd_ = lock_fd;
+  if (!database) return database;
+  database->lock_ = std::move(lock);
   return database;
 }
 

@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 
 #include "bus/result.hpp"
+#include "sdk/database_file.hpp"
 
 namespace caisson::pubsub {
 
@@ -41,14 +42,9 @@ class Statement {
 /// every commit on disk before it is acknowledged. Used by one thread, a blocking one.
 class Database {
  public:
-  Database() = default;
-  Database(Database&& other) noexcept;
-  Database& operator=(Database&& other) noexcept;
-  ~Database();
-
   /// Opens or creates the file. A file that is no sound database is moved aside to
-  /// PATH.damaged-TIME and an empty one begun; `moved_to` then names it. kFailedPrecondition when
-  /// another process holds the file, kUnavailable when it cannot be opened.
+  /// PATH.damaged-TIME and an empty one begun; `moved_to` then names it. kAlreadyExists when another
+  /// component or process holds the file, kUnavailable when it cannot be opened.
   static Result<Database> open(const std::string& path, std::string& moved_to);
 
   Result<void> execute(const char* sql);
@@ -62,8 +58,8 @@ class Database {
  private:
   static Result<Database> open_sound(const std::string& path);
 
+  sdk::FileLock lock_;  // before the handle: let go of after the file is closed
   std::unique_ptr<sqlite3, int (*)(sqlite3*)> handle_{nullptr, &sqlite3_close};
-  int lock_fd_ = -1;
 };
 
 }  // namespace caisson::pubsub

@@ -83,15 +83,15 @@ Error about(const std::string& path, Error error) {
 
 Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(SqliteOptions options, WallClock now,
                                                              std::shared_ptr<std::atomic<bool>> stop) {
-  FileLock lock;
+  sdk::FileLock lock;
   if (!options.in_memory() && !options.read_only) {
-    ASSIGN(lock, FileLock::take(options.path));
+    ASSIGN(lock, sdk::FileLock::take(options.path));
   }
   std::string note;
   auto connection = open_checked(options, *stop);
   if (!connection && is_damage(connection.error()) && !options.read_only) {
     const std::string damage = connection.error().message;
-    ASSIGN(const std::string aside, move_aside(options.path, utc_stamp(now())));
+    ASSIGN(const std::string aside, sdk::move_aside(options.path, utc_stamp(now())));
     note = fmt::format("{} was damaged ({}) and has been moved to {}; the store began anew, empty", options.path,
                        damage, aside);
     log(LogLevel::kError, "state.sqlite: " + note);
@@ -105,7 +105,7 @@ Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(SqliteOptions optio
   return database;
 }
 
-SqliteDatabase::SqliteDatabase(SqliteOptions options, WallClock now, FileLock lock, SqliteConnection writer,
+SqliteDatabase::SqliteDatabase(SqliteOptions options, WallClock now, sdk::FileLock lock, SqliteConnection writer,
                                std::string note)
     : options_(std::move(options)),
       now_(std::move(now)),

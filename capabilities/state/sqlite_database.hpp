@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "capabilities/state/sqlite_connection.hpp"
-#include "capabilities/state/sqlite_file.hpp"
 #include "capabilities/state/sqlite_options.hpp"
 #include "capabilities/state/store.hpp"
+#include "sdk/database_file.hpp"
 
 namespace caisson::state {
 
@@ -55,7 +55,7 @@ class SqliteDatabase {
     SqliteStatement ledger_get, ledger_put, expire, expire_ledger;
   };
 
-  SqliteDatabase(SqliteOptions options, WallClock now, FileLock lock, SqliteConnection writer, std::string note);
+  SqliteDatabase(SqliteOptions options, WallClock now, sdk::FileLock lock, SqliteConnection writer, std::string note);
   Result<void> prepare();
   Result<void> open_reader();
 
@@ -69,7 +69,7 @@ class SqliteDatabase {
 
   SqliteOptions options_;
   WallClock now_;
-  FileLock lock_;  // before the connections: let go of after they are closed
+  sdk::FileLock lock_;  // before the connections: let go of after they are closed
   SqliteConnection writer_;
   WriterStatements writes_;
   std::optional<SqliteConnection> reader_;

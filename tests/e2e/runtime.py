@@ -224,8 +224,10 @@ class Runtime:
 
     def command(self):
         command = [os.path.join(BIN, "caisson"), "up", "--run-dir", self.run_dir, "--data-dir", self.data_dir,
-                   "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--admin-port", "0",
                    "--dapr-listen-addresses", "127.0.0.1"]
+        for port in ("--dapr-http-port", "--dapr-grpc-port", "--admin-port"):
+            if port not in self.flags:
+                command += [port, "0"]
         if not self.default_resources:
             command += ["--resources-path", self.resources]
         if "--apps" not in self.flags:

@@ -4,7 +4,7 @@
 
 #include "bus/result.hpp"
 
-namespace caisson::state {
+namespace caisson::sdk {
 
 /// Keeps every other process of ours from opening the same database for writing: an flock() on
 /// `PATH.lock`, which the kernel lets go of when the process dies, however it dies. The file stays.
@@ -15,7 +15,7 @@ class FileLock {
   FileLock& operator=(FileLock&& other) noexcept;
   ~FileLock();
 
-  /// kUnavailable when another process, or another component of this one, holds it.
+  /// kAlreadyExists when another process, or another component of this one, holds it.
   static Result<FileLock> take(const std::string& path);
 
  private:
@@ -27,4 +27,4 @@ class FileLock {
 /// it is lost and SQLite can still be pointed at it; gives the new name. `utc` is "20261121T084755Z".
 Result<std::string> move_aside(const std::string& path, const std::string& utc);
 
-}  // namespace caisson::state
+}  // namespace caisson::sdk

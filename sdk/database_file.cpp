@@ -1,4 +1,4 @@
-#include "capabilities/state/sqlite_file.hpp"
+#include "sdk/database_file.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-namespace caisson::state {
+namespace caisson::sdk {
 
 FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 
@@ -32,7 +32,7 @@ Result<FileLock> FileLock::take(const std::string& path) {
   FileLock lock(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (lock.fd_ < 0) return Error{Errc::kUnavailable, fmt::format("{}: {}", name, std::strerror(errno))};
   if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
-    return Error{Errc::kUnavailable, fmt::format("{} is open in another component or process", path)};
+    return Error{Errc::kAlreadyExists, fmt::format("{} is open in another component or process", path)};
   }
   return lock;
 }
@@ -54,4 +54,4 @@ Result<std::string> move_aside(const std::string& path, const std::string& utc) 
   return target;
 }
 
-}  // namespace caisson::state
+}  // namespace caisson::sdk
