@@ -18,29 +18,6 @@ namespace {
 /// A file is often written in several steps; looking after this pause sees them together.
 constexpr Nanos kSettle = std::chrono::milliseconds(20);
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
-/// `type:` followed by secretstores. on a line, quoted or not, also as JSON.
-bool has_secret_store_type(std::string_view text) {
-  constexpr std::string_view kPrefix = "secretstores.";
-  for (std::size_t at = text.find(kPrefix); at != std::string_view::npos; at = text.find(kPrefix, at + 1)) {
-    std::size_t before = at;
-    while (before > 0 && (text[before - 1] == ' ' || text[before - 1] == '\t' ||
-                          text[before - 1] == '"' || text[before - 1] == '\'')) {
-      --before;
-    }
-    if (before == 0 || text[before - 1] != ':') continue;
-    std::string_view key = text.substr(0, before - 1);
-    if (key.ends_with('"') || key.ends_with('\'')) key.remove_suffix(1);
-    if (key.ends_with("type")) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 FolderWatch::FolderWatch(EventLoop& loop, std::function<void()> changed)
@@ -70,19 +47,6 @@ void FolderWatch::drain() {
   while (::read(fd_, events, sizeof events) > 0) {
   }
   if (!soon_.started()) soon_.start_after(kSettle);
-}
-
-bool names_a_secret_store(const std::vector<std::string>& folders) {
-  for (const std::string& folder : folders) {
-    std::error_code failed;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
-      const std::string extension = lower(entry.path().extension().string());
-      if (extension != ".yaml" && extension != ".yml") continue;
-      const auto text = read_file(entry.path().string());
-      if (text && has_secret_store_type(lower(*text))) return true;
-    }
-  }
-  return false;
 }
 
 }  // namespace caisson::cli

@@ -28,8 +28,4 @@ class FolderWatch {
   FdWatch watch_;
 };
 
-/// True when a YAML file of the folders holds a document of a type that begins with "secretstores.".
-/// A look at the text, not a parse: config judges the documents.
-bool names_a_secret_store(const std::vector<std::string>& folders);
-
 }  // namespace caisson::cli

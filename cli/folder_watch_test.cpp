@@ -40,23 +40,5 @@ TEST(FolderWatchTest, AFolderThatIsNotThereIsNamed) {
   EXPECT_EQ(started.error().message, "cannot watch /no/such/folder: No such file or directory");
 }
 
-TEST(SecretStoreScanTest, ASecretStoreIsFoundInYamlAndJsonSpelling) {
-  for (const char* text : {"spec:\n  type: secretstores.local.env\n", "spec:\n  type: \"SecretStores.local.file\"\n",
-                           R"({"spec":{"type":"secretstores.local.env"}})", "type:   'secretstores.x'"}) {
-    const TestDir dir;
-    ASSERT_TRUE(write_file(dir / "s.YAML", text));
-    EXPECT_TRUE(names_a_secret_store({dir.path()})) << text;
-  }
-}
-
-TEST(SecretStoreScanTest, OtherTypesAndOtherFilesAreNotTakenForOne) {
-  const TestDir dir;
-  ASSERT_TRUE(write_file(dir / "a.yaml", "type: state.sqlite\n# secretstores. are elsewhere\n"));
-  ASSERT_TRUE(write_file(dir / "b.txt", "type: secretstores.local.env\n"));
-  ASSERT_TRUE(write_file(dir / "c.yaml", "name: secretstores.local.env\n"));
-
-  EXPECT_FALSE(names_a_secret_store({dir.path(), "/no/such/folder"}));
-}
-
 }  // namespace
 }  // namespace caisson::cli

@@ -22,8 +22,6 @@ class Plan {
 
   /// Names in the order in which they are started.
   [[nodiscard]] static std::vector<std::string> capabilities();
-  /// `secrets` runs only when a secret store is configured.
-  [[nodiscard]] static bool on_demand(std::string_view capability) { return capability == "secrets"; }
 
   [[nodiscard]] ProcessSpec gateway() const;
   [[nodiscard]] ProcessSpec capability(const std::string& name) const;

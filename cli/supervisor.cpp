@@ -30,11 +30,6 @@ void Supervisor::add(ProcessSpec spec, bool ends_the_runtime) {
   tasks_.spawn(keep_running(*slots_.back()));
 }
 
-bool Supervisor::has(std::string_view name) const {
-  return std::any_of(slots_.begin(), slots_.end(),
-                     [&](const auto& slot) { return slot->spec.name == name; });
-}
-
 Supervisor::Slot* Supervisor::find(std::string_view name) {
   for (const auto& slot : slots_) {
     if (slot->spec.name == name) return slot.get();

@@ -34,7 +34,6 @@ class Supervisor {
   /// Starts a process and keeps it. A live one of an earlier supervisor with the same program and
   /// arguments goes on under this one; another that holds the name is ended first.
   void add(ProcessSpec spec, bool ends_the_runtime = false);
-  [[nodiscard]] bool has(std::string_view name) const;
 
   /// Ends one process gracefully and starts it again. Completes when the new one runs.
   /// kNotFound for a name that is none.

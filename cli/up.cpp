@@ -1,5 +1,6 @@
 #include "cli/up.hpp"
 
+#include <cstring>
 #include <algorithm>
 #include <csignal>
 #include <memory>
@@ -36,7 +37,6 @@ class Runtime {
         supervisor_(loop, plan_.options().run_dir, grace(),
                     Supervisor::Hooks{[this](int code) { end(code); }}),
         control_(loop, [this](ControlRequest request) { return answer(std::move(request)); }),
-        resources_(loop, [this] { start_what_is_asked_for(); }),
         apps_file_(loop, [this] { reread_apps(); }),
         signal_watch_(loop, [this](std::uint32_t) { on_signals(); }),
         tasks_(loop) {}
@@ -50,22 +50,18 @@ class Runtime {
   Result<void> start() {
     const UpOptions& options = plan_.options();
     TRY(write_file(plan_.apps_json_path(), apps_to_json(plan_.apps())));
-    for (const std::string& name : Plan::capabilities()) {
-      if (!Plan::on_demand(name)) TRY(install_manifest(name));
-    }
+    for (const std::string& name : Plan::capabilities()) TRY(install_manifest(name));
     TRY(control_.listen(options.run_dir + "/caisson.sock"));
-    TRY(resources_.start(options.resources_paths));
     if (!options.apps_file.empty()) {
       const std::string folder = options.apps_file.substr(0, options.apps_file.find_last_of('/'));
       TRY(apps_file_.start({folder.empty() ? "/" : folder}));
     }
     TRY(watch_signals());
     // From here on nothing fails: no process is left behind by a start that was given up.
-    start_what_is_asked_for();
     supervisor_.add(plan_.capability("config"));
     supervisor_.add(plan_.gateway(), /*ends_the_runtime=*/true);
     for (const std::string& name : Plan::capabilities()) {
-      if (name != "config" && !Plan::on_demand(name)) supervisor_.add(plan_.capability(name));
+      if (name != "config") supervisor_.add(plan_.capability(name));
     }
     return ok();
   }
@@ -85,16 +81,6 @@ class Runtime {
                    fmt::format("the manifest of {}: {}", name, manifest.error().message)};
     }
     return write_file(fmt::format("{}/manifests/{}.json", plan_.options().run_dir, name), text);
-  }
-
-  /// Starts the capabilities that run only when something is configured for them.
-  void start_what_is_asked_for() {
-    if (ending_ || supervisor_.has("secrets")) return;
-    if (!names_a_secret_store(plan_.options().resources_paths)) return;
-    const auto installed = install_manifest("secrets");
-    if (!installed) return log(LogLevel::kError, installed.error().message);
-    log(LogLevel::kInfo, "a secret store is configured: starting secrets");
-    supervisor_.add(plan_.capability("secrets"));
   }
 
   void reread_apps() {
@@ -173,7 +159,6 @@ class Runtime {
   Plan plan_;
   Supervisor supervisor_;
   ControlServer control_;
-  FolderWatch resources_;
   FolderWatch apps_file_;
   int signals_ = -1;
   FdWatch signal_watch_;
@@ -196,9 +181,10 @@ Result<void> prepare_folders(const UpOptions& options) {
     TRY(make_private_dir(options.run_dir + "/" + name));
     TRY(make_private_dir(options.data_dir + "/" + name));
   }
-  // An earlier run may have installed it; without the process, its routes would wait for ever.
-  if (!names_a_secret_store(options.resources_paths)) {
-    ::unlink((options.run_dir + "/manifests/secrets.json").c_str());
+  for (const std::string& folder : options.resources_paths) {
+    if (::access(folder.c_str(), R_OK | X_OK) != 0) {
+      return Error{Errc::kFailedPrecondition, fmt::format("--resources-path {}: {}", folder, std::strerror(errno))};
+    }
   }
   return ok();
 }

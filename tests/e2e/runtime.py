@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = os.environ.get("CAISSON_BIN", os.path.join(ROOT, "build", "release", "bin"))
 # Sanitizer builds on a busy machine are slow; a test that hangs is still ended.
 PATIENCE = float(os.environ.get("CAISSON_TEST_PATIENCE", "30"))
-CAPABILITIES = ("config", "state", "pubsub", "invoke")
+CAPABILITIES = ("config", "state", "pubsub", "invoke", "secrets")
 
 
 class NotInTime(AssertionError):
@@ -288,7 +288,7 @@ class Runtime:
     def left_behind(self):
         """Pids of processes of this run directory that are alive."""
         alive = []
-        for name in CAPABILITIES + ("gateway", "secrets"):
+        for name in CAPABILITIES + ("gateway",):
             try:
                 pid = self.pid(name)
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
