@@ -1,5 +1,7 @@
 #include "capabilities/pubsub/dapr_http.hpp"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "sdk/http_reply.hpp"
@@ -18,36 +20,46 @@ Route route_at(std::string path) {
   return route;
 }
 
+sdk::ApiError error_of(std::uint16_t status, std::string_view code, std::string message, std::string_view reason) {
+  sdk::ApiError error;
+  error.status = status;
+  error.code = code;
+  error.message = std::move(message);
+  error.reason = fmt::format("DAPR_PUBSUB_{}", reason);
+  return error;
+}
+
 sdk::ApiError describe(const Publish& request, const PublishResult& result) {
   const std::string& pubsub = request.pubsub;
   switch (result.failure) {
     case PublishFailure::kNotConfigured:
-      return {.status = 400, .code = "ERR_PUBSUB_NOT_CONFIGURED", .message = "pubsub is not configured",
-              .reason = "DAPR_PUBSUB_NOT_CONFIGURED"};
+      return error_of(400, "ERR_PUBSUB_NOT_CONFIGURED", "pubsub is not configured", "NOT_CONFIGURED");
     case PublishFailure::kPubsubEmpty:
-      return {.status = 404, .code = "ERR_PUBSUB_EMPTY", .message = "pubsub name is empty",
-              .reason = "DAPR_PUBSUB_NAME_EMPTY"};
+      return error_of(404, "ERR_PUBSUB_EMPTY", "pubsub name is empty", "NAME_EMPTY");
     case PublishFailure::kNotFound:
-      return {.status = 404, .code = "ERR_PUBSUB_NOT_FOUND", .message = fmt::format("pubsub {} not found", pubsub),
-              .reason = "DAPR_PUBSUB_NOT_FOUND"};
+      return error_of(404, "ERR_PUBSUB_NOT_FOUND", fmt::format("pubsub {} not found", pubsub), "NOT_FOUND");
     case PublishFailure::kTopicEmpty:
-      return {.status = 404, .code = "ERR_TOPIC_NAME_EMPTY", .message = fmt::format("topic is empty in pubsub {}", pubsub),
-              .reason = "DAPR_PUBSUB_TOPIC_NAME_EMPTY"};
+      return error_of(404, "ERR_TOPIC_NAME_EMPTY", fmt::format("topic is empty in pubsub {}", pubsub),
+                      "TOPIC_NAME_EMPTY");
     case PublishFailure::kMetadata:
-      return {.status = 400, .code = "ERR_PUBSUB_REQUEST_METADATA",
-              .message = fmt::format("failed deserializing metadata. Error: {}", result.reason),
-              .reason = "DAPR_PUBSUB_METADATA_DESERIALIZATION"};
+      return error_of(400, "ERR_PUBSUB_REQUEST_METADATA",
+                      fmt::format("failed deserializing metadata. Error: {}", result.reason), "METADATA_DESERIALIZATION");
     case PublishFailure::kCloudEvent:
-      return {.status = 500, .code = "ERR_PUBSUB_CLOUD_EVENTS_SER", .message = "cannot create cloudevent: " + result.reason,
-              .reason = "DAPR_PUBSUB_CLOUD_EVENT_CREATION"};
-    case PublishFailure::kForbidden:
-      return {.status = 403, .code = "ERR_PUBSUB_FORBIDDEN", .message = result.reason, .reason = "DAPR_PUBSUB_FORBIDDEN",
-              .info = {{"error", result.reason}, {"topic", request.topic}}};
-    default:
-      return {.status = 500, .code = "ERR_PUBSUB_PUBLISH_MESSAGE",
-              .message = fmt::format("error when publishing to topic {} in pubsub {}: {}", request.topic, pubsub, result.reason),
-              .reason = "DAPR_PUBSUB_PUBLISH_MESSAGE",
-              .info = {{"error", result.reason}, {"topic", request.topic}}};
+      return error_of(500, "ERR_PUBSUB_CLOUD_EVENTS_SER", "cannot create cloudevent: " + result.reason,
+                      "CLOUD_EVENT_CREATION");
+    case PublishFailure::kForbidden: {
+      sdk::ApiError error = error_of(403, "ERR_PUBSUB_FORBIDDEN", result.reason, "FORBIDDEN");
+      error.info = {{"error", result.reason}, {"topic", request.topic}};
+      return error;
+    }
+    default: {
+      sdk::ApiError error = error_of(500, "ERR_PUBSUB_PUBLISH_MESSAGE",
+                                     fmt::format("error when publishing to topic {} in pubsub {}: {}", request.topic,
+                                                 pubsub, result.reason),
+                                     "PUBLISH_MESSAGE");
+      error.info = {{"error", result.reason}, {"topic", request.topic}};
+      return error;
+    }
   }
 }
 

@@ -24,6 +24,12 @@ std::vector<config::Subscription> parsed(std::string_view json) {
   return list ? *std::move(list) : std::vector<config::Subscription>();
 }
 
+sdk::Metadata metadata_of(std::string name, std::string value) {
+  std::vector<std::pair<std::string, std::string>> items;
+  items.emplace_back(std::move(name), std::move(value));
+  return sdk::Metadata(std::move(items));
+}
+
 TEST(SubscriptionsTest, BothShapesAreReadWithKeysInAnyCase) {
   const auto list = parsed(R"([
     {"pubsubname":"p","topic":"a","route":"/a","metadata":{"rawPayload":"true"}},
@@ -139,12 +145,12 @@ TEST(TopicRulesTest, ScopesProtectedAndAllowedTopicsHold) {
 
 TEST(TopicRulesTest, TheConsumerGroupIsTheAppUnlessConfigured) {
   EXPECT_EQ(TopicRules().group_of("shop"), "shop");
-  EXPECT_EQ(TopicRules(sdk::Metadata({{"consumerID", "g-{appID}"}})).group_of("shop"), "g-shop");
+  EXPECT_EQ(TopicRules(metadata_of("consumerID", "g-{appID}")).group_of("shop"), "g-shop");
 }
 
 TEST(TopicRulesTest, ANamespacedComponentPrefixesItsTopics) {
   ::setenv("NAMESPACE", "prod-", 1);
-  const TopicRules rules(sdk::Metadata({{"consumerID", "{namespace}x"}}));
+  const TopicRules rules(metadata_of("consumerID", "{namespace}x"));
   ::unsetenv("NAMESPACE");
 
   EXPECT_EQ(rules.broker_topic("orders"), "prod-orders");
