@@ -1,8 +1,8 @@
 #include "bus/address.hpp"
 
-#include <charconv>
-
 #include <sys/un.h>
+
+#include <charconv>
 
 namespace caisson {
 

@@ -1,8 +1,8 @@
 #include "bus/address.hpp"
 
-#include <string>
-
 #include <gtest/gtest.h>
+
+#include <string>
 
 namespace caisson {
 namespace {
@@ -26,10 +26,10 @@ TEST(AddressTest, WhatIsNoAddressIsRefusedByName) {
   const std::string zero = std::string("ipc:///a\0b", 10);
   for (const std::string& text :
        {std::string(), std::string("state"), std::string("ipc://"), std::string("ipc:///../") + std::string(120, 'x'),
-        std::string("ipc://@abstract"), std::string("tcp://host"), std::string("tcp://:80"),
-        std::string("tcp://host:"), std::string("tcp://host:65536"), std::string("tcp://host:-1"),
-        std::string("tcp://host:80x"), std::string("tcp://a:b:80"), std::string("tcp://a b:80"),
-        std::string("http://host:80"), std::string("IPC:///x"), long_path, zero}) {
+        std::string("ipc://@abstract"), std::string("tcp://host"), std::string("tcp://:80"), std::string("tcp://host:"),
+        std::string("tcp://host:65536"), std::string("tcp://host:-1"), std::string("tcp://host:80x"),
+        std::string("tcp://a:b:80"), std::string("tcp://a b:80"), std::string("http://host:80"),
+        std::string("IPC:///x"), long_path, zero}) {
     const auto address = parse_address(text);
     ASSERT_FALSE(address) << text;
     EXPECT_EQ(address.error().code, Errc::kInvalidArgument);

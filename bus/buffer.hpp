@@ -57,8 +57,7 @@ class Buffer {
 
   static Buffer copy_of(std::string_view bytes) { return Buffer(std::string(bytes)); }
 
-  Buffer(Buffer&& other) noexcept
-      : owner_(std::move(other.owner_)), bytes_(std::exchange(other.bytes_, {})) {}
+  Buffer(Buffer&& other) noexcept : owner_(std::move(other.owner_)), bytes_(std::exchange(other.bytes_, {})) {}
   Buffer& operator=(Buffer&& other) noexcept {
     owner_ = std::move(other.owner_);
     bytes_ = std::exchange(other.bytes_, {});
@@ -71,9 +70,7 @@ class Buffer {
   [[nodiscard]] std::string to_string() const { return std::string(bytes_); }
 
   /// A loan is written through this; only the side that was lent the memory may.
-  [[nodiscard]] std::span<char> writable() {
-    return {const_cast<char*>(bytes_.data()), bytes_.size()};
-  }
+  [[nodiscard]] std::span<char> writable() { return {const_cast<char*>(bytes_.data()), bytes_.size()}; }
   /// Shows fewer of the bytes, from the front.
   void truncate(std::size_t size) { bytes_ = bytes_.substr(0, size); }
 

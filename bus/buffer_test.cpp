@@ -1,9 +1,9 @@
 #include "bus/buffer.hpp"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <utility>
-
-#include <gtest/gtest.h>
 
 namespace caisson {
 namespace {

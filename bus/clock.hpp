@@ -1,9 +1,9 @@
 #pragma once
 
+#include <time.h>
+
 #include <chrono>
 #include <cstdint>
-
-#include <time.h>
 
 namespace caisson {
 

@@ -29,18 +29,14 @@ enum class Errc : std::uint8_t {
 };
 
 /// The number as an Errc, kUnknown for a number that is none (it came from a peer).
-constexpr Errc errc_from_wire(std::uint8_t number) {
-  return number <= 16 ? static_cast<Errc>(number) : Errc::kUnknown;
-}
+constexpr Errc errc_from_wire(std::uint8_t number) { return number <= 16 ? static_cast<Errc>(number) : Errc::kUnknown; }
 
 constexpr std::string_view name_of(Errc code) {
   constexpr std::string_view kNames[] = {
-      "OK",           "CANCELLED",          "UNKNOWN",
-      "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-      "ALREADY_EXISTS",   "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
-      "FAILED_PRECONDITION", "ABORTED",        "OUT_OF_RANGE",
-      "UNIMPLEMENTED",    "INTERNAL",          "UNAVAILABLE",
-      "DATA_LOSS",        "UNAUTHENTICATED"};
+      "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+      "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+      "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+      "DATA_LOSS", "UNAUTHENTICATED"};
   return kNames[static_cast<std::uint8_t>(code)];
 }
 

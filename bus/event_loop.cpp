@@ -1,13 +1,13 @@
 #include "bus/event_loop.hpp"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 namespace caisson {
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <atomic>
 #include <coroutine>
 #include <cstddef>
@@ -7,8 +9,6 @@
 #include <functional>
 #include <mutex>
 #include <vector>
-
-#include <sys/epoll.h>
 
 #include "bus/clock.hpp"
 #include "bus/deadline.hpp"
@@ -22,8 +22,7 @@ class EventLoop;
 /// Calls a function once at a moment. Belongs to one loop; cancelled when destroyed.
 class Timer {
  public:
-  Timer(EventLoop& loop, std::function<void()> expired)
-      : loop_(loop), expired_(std::move(expired)) {}
+  Timer(EventLoop& loop, std::function<void()> expired) : loop_(loop), expired_(std::move(expired)) {}
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
   ~Timer() { cancel(); }

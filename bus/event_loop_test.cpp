@@ -1,15 +1,14 @@
 #include "bus/event_loop.hpp"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
-
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "bus/task_scope.hpp"
 #include "bus/testing/fake_clock.hpp"
@@ -29,8 +28,7 @@ class EventLoopTest : public ::testing::Test {
     while (loop_.turn(Nanos::zero())) {
     }
   }
-  static Task<void> wait_for(WaitQueue& queue, EventLoop& loop, Deadline deadline, int name,
-                             std::vector<int>& woken) {
+  static Task<void> wait_for(WaitQueue& queue, EventLoop& loop, Deadline deadline, int name, std::vector<int>& woken) {
     const Wake why = co_await queue.wait(loop, deadline);
     woken.push_back(why == Wake::kNotified ? name : -name);
   }

@@ -17,8 +17,8 @@ void read_every_field(const caisson::wire::Envelope& e) {
                     e.deadline_ns() + e.timeout_ns() + e.hops() + e.status() + e.error() + e.credit();
   const caisson::RequestId id = caisson::request_id(e);
   sum += id.incarnation + id.generation + id.slot;
-  for (const auto* string : {e.target(), e.app(), e.message(), e.method(), e.path(), e.query(), e.traceparent(),
-                             e.tracestate()}) {
+  for (const auto* string :
+       {e.target(), e.app(), e.message(), e.method(), e.path(), e.query(), e.traceparent(), e.tracestate()}) {
     for (const char c : text(string)) sum += static_cast<unsigned char>(c);
   }
   for (const auto* vector : {e.parameters(), e.headers()}) {

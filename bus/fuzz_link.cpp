@@ -57,8 +57,10 @@ class Play {
     if ((bytes_.next() & 3) != 0) lane_->hello();
     while (!bytes_.empty()) step();
     drop_when_down_ = true;
-    if ((downs_ & 1) != 0) drop_link();
-    else scope_.reset();  // the other order: tasks first
+    if ((downs_ & 1) != 0)
+      drop_link();
+    else
+      scope_.reset();  // the other order: tasks first
     drop_link();
   }
 
@@ -67,22 +69,43 @@ class Play {
     const std::uint8_t what = bytes_.next();
     if (what < 160) return deliver();
     switch (what % 16) {
-      case 0: return call();
-      case 1: return open();
-      case 2: return write();
-      case 3: return end_write();
-      case 4: return answer();
-      case 5: return drop_one(kept_);
-      case 6: return drop_one(opened_);
-      case 7: return read();
-      case 8: return toggle_room();
-      case 9: clock_.advance(std::chrono::milliseconds(10 * bytes_.next())); return turn();
-      case 10: drop_when_down_ = !drop_when_down_; return;
-      case 11: return control();
-      case 12: if (bytes_.next() == 7) drop_link(); return;
-      case 13: if (link_ && bytes_.next() == 7) link_->close({Errc::kAborted, "closed"}); return;
-      case 14: if (bytes_.next() < 16) scope_ = std::make_unique<TaskScope>(loop_); return;
-      default: return turn();
+      case 0:
+        return call();
+      case 1:
+        return open();
+      case 2:
+        return write();
+      case 3:
+        return end_write();
+      case 4:
+        return answer();
+      case 5:
+        return drop_one(kept_);
+      case 6:
+        return drop_one(opened_);
+      case 7:
+        return read();
+      case 8:
+        return toggle_room();
+      case 9:
+        clock_.advance(std::chrono::milliseconds(10 * bytes_.next()));
+        return turn();
+      case 10:
+        drop_when_down_ = !drop_when_down_;
+        return;
+      case 11:
+        return control();
+      case 12:
+        if (bytes_.next() == 7) drop_link();
+        return;
+      case 13:
+        if (link_ && bytes_.next() == 7) link_->close({Errc::kAborted, "closed"});
+        return;
+      case 14:
+        if (bytes_.next() < 16) scope_ = std::make_unique<TaskScope>(loop_);
+        return;
+      default:
+        return turn();
     }
   }
 
@@ -141,8 +164,10 @@ class Play {
     const std::uint8_t byte = bytes_.next();
     if (opened_.empty() || scope_->size() >= 64) return;
     const auto& call = opened_[byte % opened_.size()];
-    if ((byte & 128) != 0) scope_->spawn(write_to(call, std::size_t{byte} * 1024, deadline()));
-    else if (call.use_count() == 1) scope_->spawn(wait_for(call, deadline()));
+    if ((byte & 128) != 0)
+      scope_->spawn(write_to(call, std::size_t{byte} * 1024, deadline()));
+    else if (call.use_count() == 1)
+      scope_->spawn(wait_for(call, deadline()));
   }
   static Task<void> finish(std::shared_ptr<OpenCall> call, Deadline deadline) {
     [[maybe_unused]] const auto sent = co_await call->body.finish(deadline);
@@ -151,8 +176,10 @@ class Play {
     const std::uint8_t byte = bytes_.next();
     if (opened_.empty()) return;
     const auto& call = opened_[byte % opened_.size()];
-    if ((byte & 128) != 0) call->body.fail({Errc::kAborted, "cut"});
-    else scope_->spawn(finish(call, deadline()));
+    if ((byte & 128) != 0)
+      call->body.fail({Errc::kAborted, "cut"});
+    else
+      scope_->spawn(finish(call, deadline()));
   }
 
   Task<void> serve(Incoming request) {
@@ -178,7 +205,8 @@ class Play {
       Buffer piece(std::string(10'000, 's'));
       if (!co_await writer->write(std::move(piece), until)) co_return;
     }
-    if ((how & 1) != 0) [[maybe_unused]] const auto ended = co_await writer->finish(until);
+    if ((how & 1) != 0) [[maybe_unused]]
+      const auto ended = co_await writer->finish(until);
   }
 
   static Task<void> answer_kept(std::shared_ptr<Incoming> request, bool error) {
@@ -218,8 +246,7 @@ class Play {
     Envelope status;
     status.kind = wire::Kind::Status;
     Buffer payload(std::string("status"));
-    [[maybe_unused]] const auto sent =
-        co_await link.send_when_room(status, std::move(payload), Deadline::never());
+    [[maybe_unused]] const auto sent = co_await link.send_when_room(status, std::move(payload), Deadline::never());
   }
   void control() {
     if (link_ && scope_->size() < 64) scope_->spawn(send_later(*link_));

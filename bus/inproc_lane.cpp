@@ -35,9 +35,7 @@ struct Pipe {
 
 class InprocLane final : public Lane {
  public:
-  InprocLane(std::shared_ptr<Pipe> pipe, int end) : pipe_(std::move(pipe)), end_(end) {
-    pipe_->ends[end_] = this;
-  }
+  InprocLane(std::shared_ptr<Pipe> pipe, int end) : pipe_(std::move(pipe)), end_(end) { pipe_->ends[end_] = this; }
   ~InprocLane() override {
     pipe_->ends[end_] = nullptr;
     const std::deque<Message> unread = std::exchange(pipe_->towards[end_], {});
@@ -140,8 +138,7 @@ class InprocLane final : public Lane {
 
 }  // namespace
 
-std::pair<std::unique_ptr<Lane>, std::unique_ptr<Lane>> make_inproc_lanes(EventLoop& loop,
-                                                                         std::size_t capacity) {
+std::pair<std::unique_ptr<Lane>, std::unique_ptr<Lane>> make_inproc_lanes(EventLoop& loop, std::size_t capacity) {
   auto pipe = std::make_shared<Pipe>(loop, capacity);
   return {std::make_unique<InprocLane>(pipe, 0), std::make_unique<InprocLane>(pipe, 1)};
 }

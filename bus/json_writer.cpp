@@ -1,8 +1,8 @@
 #include "bus/json_writer.hpp"
 
-#include <cstddef>
-
 #include <fmt/format.h>
+
+#include <cstddef>
 
 namespace caisson {
 

@@ -90,10 +90,11 @@ Task<Result<std::optional<Buffer>>> BodyReader::next(Deadline deadline) {
   std::optional<Buffer> piece = std::move(exchange.pieces.front());
   exchange.pieces.pop_front();
   exchange.in_unacknowledged += cost_of(piece->size());
-  if (exchange.link != nullptr && !exchange.in_ended &&
-      exchange.in_unacknowledged >= kStreamWindow / 2) {
+  if (exchange.link != nullptr && !exchange.in_ended && exchange.in_unacknowledged >= kStreamWindow / 2) {
     exchange.in_budget += exchange.in_unacknowledged;
-    exchange.link->owe({wire::Kind::Credit, exchange.stream_flags(), exchange.id,
+    exchange.link->owe({wire::Kind::Credit,
+                        exchange.stream_flags(),
+                        exchange.id,
                         static_cast<std::uint32_t>(std::exchange(exchange.in_unacknowledged, 0)),
                         {Errc::kOk, {}}});
   }
@@ -282,9 +283,7 @@ void Link::close(Error reason) {
   });
 }
 
-void Link::violation(const std::string& what) {
-  close({Errc::kDataLoss, "the peer broke the protocol: " + what});
-}
+void Link::violation(const std::string& what) { close({Errc::kDataLoss, "the peer broke the protocol: " + what}); }
 
 void Link::on_down(Error reason) {
   if (std::exchange(lane_down_, true)) return;
@@ -372,9 +371,8 @@ void Link::on_hello(Frame frame) {
   if (ready_) return violation("a second HELLO");
   const int distance = static_cast<int>(frame->version()) - options_.schema_version;
   if (distance < -1 || distance > 1) {
-    close({Errc::kFailedPrecondition,
-           "the peer speaks schema version " + std::to_string(frame->version()) + ", this side " +
-               std::to_string(options_.schema_version)});
+    close({Errc::kFailedPrecondition, "the peer speaks schema version " + std::to_string(frame->version()) +
+                                          ", this side " + std::to_string(options_.schema_version)});
     return;
   }
   ready_ = true;
@@ -439,7 +437,10 @@ void Link::answer_complete(Exchange& exchange) {
   if (std::exchange(exchange.out_ended, true)) return;
   exchange.out_changed.wake_all();
   room_.wake_all();  // the writer may be waiting for the lane instead
-  owe({wire::Kind::StreamEnd, exchange.stream_flags(), exchange.id, 0,
+  owe({wire::Kind::StreamEnd,
+       exchange.stream_flags(),
+       exchange.id,
+       0,
        {Errc::kCancelled, "the answer came before the end of the request"}});
 }
 

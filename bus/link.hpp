@@ -225,7 +225,7 @@ class Link final : private Lane::Receiver {
   Options options_;
   Handlers handlers_;
   bool ready_ = false;
-  bool closing_ = false;    // on_down() is posted; what still arrives is ignored
+  bool closing_ = false;  // on_down() is posted; what still arrives is ignored
   bool lane_down_ = false;
   std::optional<Hello> hello_;  // until it is sent; nothing goes before it
   bool started_ = false;

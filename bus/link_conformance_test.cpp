@@ -1,15 +1,14 @@
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <string>
 #include <vector>
-
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "bus/link.hpp"
 #include "bus/testing/link_rig.hpp"
@@ -24,10 +23,10 @@ using testing::answer;
 using testing::ask;
 using testing::Asked;
 using testing::echo;
+using ::testing::ElementsAre;
 using testing::LinkEnd;
 using testing::run;
 using testing::run_until;
-using ::testing::ElementsAre;
 
 constexpr auto kSoon = std::chrono::milliseconds(20);
 constexpr auto kLong = std::chrono::seconds(60);
@@ -62,8 +61,7 @@ class LinkConformanceTest : public ::testing::TestWithParam<std::string> {
   void link_up(LinkEnd::Serve serve = echo, Link::Options options = {}) {
     capability_ = std::make_unique<LinkEnd>(loop_, connect(), Side::kCapability, options, std::move(serve));
     run_until(loop_, [this] {
-      return capability_->downs > 0 ||
-             (gateway_ && gateway_->link->ready() && capability_->link->ready());
+      return capability_->downs > 0 || (gateway_ && gateway_->link->ready() && capability_->link->ready());
     });
   }
 
@@ -183,10 +181,12 @@ TEST_P(LinkConformanceTest, ADeadlineTravelsAsASpanBetweenHosts) {
   gateway_options_.same_host = false;
   Link::Options options;
   options.same_host = false;
-  link_up([&](Incoming request) {
-    seen = request.deadline();
-    return echo(std::move(request));
-  }, options);
+  link_up(
+      [&](Incoming request) {
+        seen = request.deadline();
+        return echo(std::move(request));
+      },
+      options);
   const Deadline deadline = loop_.deadline_in(kLong);
 
   const auto answered = ask(loop_, gateway(), "x", deadline);
@@ -592,8 +592,10 @@ TEST_P(LinkConformanceTest, AFullLaneSaysSoAndLosesNothing) {
   while (sent < full_at + 100) {
     envelope.id = sent + 1;
     Buffer payload(std::string("small"));
-    if (near.publish(envelope, payload)) ++sent;
-    else loop_.turn(std::chrono::milliseconds(5));
+    if (near.publish(envelope, payload))
+      ++sent;
+    else
+      loop_.turn(std::chrono::milliseconds(5));
   }
   run_until(loop_, [&] { return there.seen.size() == sent; });
 

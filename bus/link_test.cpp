@@ -1,9 +1,9 @@
 #include "bus/link.hpp"
 
+#include <gtest/gtest.h>
+
 #include <optional>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "bus/inproc_lane.hpp"
 #include "bus/testing/fake_clock.hpp"

@@ -1,10 +1,10 @@
 #include "bus/log.hpp"
 
-#include <string>
-
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include <string>
 
 #include "bus/json_writer.hpp"
 

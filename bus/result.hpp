@@ -26,10 +26,10 @@ class [[nodiscard]] Result {
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
   /// Anything T can be made of, so that `return entry;` works for Result<optional<Entry>>.
   template <class U>
-    requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Error> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Result>)
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Error> && !std::is_same_v<std::remove_cvref_t<U>, Result>)
+      Result(U&& value)
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}
 
   explicit operator bool() const { return state_.index() == 0; }
   [[nodiscard]] bool has_value() const { return state_.index() == 0; }
@@ -76,25 +76,23 @@ inline Result<void> ok() { return {}; }
 #define CAISSON_JOIN(a, b) CAISSON_JOIN_(a, b)
 
 /// TRY(expr): returns the error of a Result to the caller, else goes on. CO_TRY in a coroutine.
-#define TRY(...)                                                       \
-  do {                                                                 \
-    auto caisson_result = (__VA_ARGS__);                               \
-    if (!caisson_result) return std::move(caisson_result).error();     \
+#define TRY(...)                                                   \
+  do {                                                             \
+    auto caisson_result = (__VA_ARGS__);                           \
+    if (!caisson_result) return std::move(caisson_result).error(); \
   } while (false)
-#define CO_TRY(...)                                                    \
-  do {                                                                 \
-    auto caisson_result = (__VA_ARGS__);                               \
-    if (!caisson_result) co_return std::move(caisson_result).error();  \
+#define CO_TRY(...)                                                   \
+  do {                                                                \
+    auto caisson_result = (__VA_ARGS__);                              \
+    if (!caisson_result) co_return std::move(caisson_result).error(); \
   } while (false)
 
 /// ASSIGN(auto x, expr): the value of a Result, or returns its error. CO_ASSIGN in a coroutine.
-#define ASSIGN(declaration, ...)                                                          \
-  auto CAISSON_JOIN(caisson_result_, __LINE__) = (__VA_ARGS__);                           \
-  if (!CAISSON_JOIN(caisson_result_, __LINE__))                                           \
-    return std::move(CAISSON_JOIN(caisson_result_, __LINE__)).error();                    \
+#define ASSIGN(declaration, ...)                                                                                   \
+  auto CAISSON_JOIN(caisson_result_, __LINE__) = (__VA_ARGS__);                                                    \
+  if (!CAISSON_JOIN(caisson_result_, __LINE__)) return std::move(CAISSON_JOIN(caisson_result_, __LINE__)).error(); \
   declaration = *std::move(CAISSON_JOIN(caisson_result_, __LINE__))
-#define CO_ASSIGN(declaration, ...)                                                       \
-  auto CAISSON_JOIN(caisson_result_, __LINE__) = (__VA_ARGS__);                           \
-  if (!CAISSON_JOIN(caisson_result_, __LINE__))                                           \
-    co_return std::move(CAISSON_JOIN(caisson_result_, __LINE__)).error();                 \
+#define CO_ASSIGN(declaration, ...)                                                                                   \
+  auto CAISSON_JOIN(caisson_result_, __LINE__) = (__VA_ARGS__);                                                       \
+  if (!CAISSON_JOIN(caisson_result_, __LINE__)) co_return std::move(CAISSON_JOIN(caisson_result_, __LINE__)).error(); \
   declaration = *std::move(CAISSON_JOIN(caisson_result_, __LINE__))

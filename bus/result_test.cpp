@@ -1,10 +1,10 @@
 #include "bus/result.hpp"
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <optional>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "bus/deadline.hpp"
 #include "bus/testing/fake_clock.hpp"

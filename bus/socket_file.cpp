@@ -1,15 +1,15 @@
 #include "bus/socket_file.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <utility>
-
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
 
 namespace caisson {
 
@@ -52,7 +52,7 @@ Result<void> SocketFile::bind() {
   if (listening_fd_ < 0) return failure("cannot open a socket for", path_);
   // The file takes its mode from the socket, whatever the umask: it is never open to others.
   if (::fchmod(listening_fd_, 0600) != 0) return failure("cannot restrict", path_);
-  struct stat found{};
+  struct stat found {};
   if (::lstat(path_.c_str(), &found) == 0) {
     if (!S_ISSOCK(found.st_mode)) {
       const Error error{Errc::kAlreadyExists, "a file that is no socket is in the way: " + path_};

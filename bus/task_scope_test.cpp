@@ -1,10 +1,10 @@
 #include "bus/task_scope.hpp"
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"

@@ -9,8 +9,7 @@ namespace caisson {
 /// A name inside this process under which lanes are handed out.
 class InprocListener final : public LaneListener {
  public:
-  InprocListener(Transport& transport, Address address)
-      : transport_(transport), address_(std::move(address)) {}
+  InprocListener(Transport& transport, Address address) : transport_(transport), address_(std::move(address)) {}
   ~InprocListener() override {
     *alive_ = false;
     if (accept_) transport_.inproc_.erase(address_.rest);
@@ -47,8 +46,8 @@ class InprocListener final : public LaneListener {
 namespace {
 
 Error no_shared_memory_yet(const Address& address) {
-  return {Errc::kUnimplemented, "the shared-memory lane is not part of this version: " + address.text() +
-                                    " (use ipc://PATH)"};
+  return {Errc::kUnimplemented,
+          "the shared-memory lane is not part of this version: " + address.text() + " (use ipc://PATH)"};
 }
 
 }  // namespace

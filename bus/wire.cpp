@@ -43,8 +43,7 @@ std::span<const std::uint8_t> encode(FlatBufferBuilder& builder, const Envelope&
   const auto tracestate = string_or_none(builder, envelope.tracestate);
   const auto parameters = fields_or_none(builder, envelope.parameters);
   const auto headers = fields_or_none(builder, envelope.headers);
-  const wire::RequestId request(envelope.request.incarnation, envelope.request.generation,
-                                envelope.request.slot);
+  const wire::RequestId request(envelope.request.incarnation, envelope.request.generation, envelope.request.slot);
 
   wire::EnvelopeBuilder out(builder);
   out.add_version(envelope.version);
@@ -75,8 +74,7 @@ std::span<const std::uint8_t> encode(FlatBufferBuilder& builder, const Envelope&
 
 Result<const wire::Envelope*> verify_envelope(std::span<const std::uint8_t> bytes) {
   if (bytes.size() > kMaxEnvelope) {
-    return Error{Errc::kInvalidArgument,
-                 "envelope of " + std::to_string(bytes.size()) + " bytes is over the limit"};
+    return Error{Errc::kInvalidArgument, "envelope of " + std::to_string(bytes.size()) + " bytes is over the limit"};
   }
   // The verifier looks at offsets only; reading numbers at odd addresses is not allowed.
   if (reinterpret_cast<std::uintptr_t>(bytes.data()) % kEnvelopeAlignment != 0) {

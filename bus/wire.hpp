@@ -1,11 +1,11 @@
 #pragma once
 
+#include <flatbuffers/flatbuffers.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
-
-#include <flatbuffers/flatbuffers.h>
 
 #include "bus/result.hpp"
 #include "bus/schema/frame_generated.h"

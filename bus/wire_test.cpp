@@ -1,10 +1,10 @@
 #include "bus/wire.hpp"
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 namespace caisson {
 namespace {
@@ -15,9 +15,7 @@ class Bytes {
   explicit Bytes(std::span<const std::uint8_t> bytes) : size_(bytes.size()), aligned_((bytes.size() + 7) / 8 + 1) {
     if (!bytes.empty()) std::memcpy(aligned_.data(), bytes.data(), bytes.size());
   }
-  [[nodiscard]] std::span<std::uint8_t> span() {
-    return {reinterpret_cast<std::uint8_t*>(aligned_.data()), size_};
-  }
+  [[nodiscard]] std::span<std::uint8_t> span() { return {reinterpret_cast<std::uint8_t*>(aligned_.data()), size_}; }
 
  private:
   std::size_t size_;

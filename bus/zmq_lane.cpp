@@ -81,13 +81,14 @@ class DealerLane final : public Lane {
 
   void told(int event) {
     if (ended_) return;
-    ended_ = Error{Errc::kUnavailable, event == ZMQ_EVENT_CLOSED ? "cannot connect to " + address_
-                                       : event == ZMQ_EVENT_DISCONNECTED
-                                           ? "the connection to " + address_ + " broke"
-                                           : address_ + " does not speak ZeroMQ"};
+    ended_ = Error{Errc::kUnavailable, event == ZMQ_EVENT_CLOSED         ? "cannot connect to " + address_
+                                       : event == ZMQ_EVENT_DISCONNECTED ? "the connection to " + address_ + " broke"
+                                                                         : address_ + " does not speak ZeroMQ"};
     // What arrived before is delivered first.
-    if (receiver_ == nullptr) go_down(*ended_);
-    else socket_->check_soon();
+    if (receiver_ == nullptr)
+      go_down(*ended_);
+    else
+      socket_->check_soon();
   }
 
   void activity() {

@@ -1,16 +1,15 @@
 #include "bus/zmq_lane.hpp"
 
-#include <string>
-#include <vector>
-
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
-#include <gtest/gtest.h>
+#include <string>
+#include <vector>
 
 #include "bus/socket_file.hpp"
 #include "bus/testing/link_rig.hpp"
@@ -85,8 +84,7 @@ class ZmqLaneTest : public ::testing::Test {
     auto made = transport_.make_listener(address_);
     listener_ = *std::move(made);
     const auto listening = listener_->listen([this](std::unique_ptr<Lane> lane) {
-      gateways_.push_back(
-          std::make_unique<LinkEnd>(loop_, std::move(lane), Side::kGateway, Link::Options{}, echo));
+      gateways_.push_back(std::make_unique<LinkEnd>(loop_, std::move(lane), Side::kGateway, Link::Options{}, echo));
     });
     EXPECT_TRUE(listening) << listening.error().message;
   }
@@ -257,7 +255,7 @@ TEST_F(ZmqLaneTest, GarbageFromAGatewayEndsTheCapabilitysLane) {
 // --- addresses ---
 
 TEST_F(ZmqLaneTest, TheSocketIsForItsOwnerOnly) {
-  struct stat status{};
+  struct stat status {};
 
   ASSERT_EQ(::stat(path_.c_str(), &status), 0);
 
@@ -285,8 +283,7 @@ TEST_F(ZmqLaneTest, AClosedListenersAddressIsFreeAtOnce) {
     auto made = transport_.make_listener(address_);
     listener_ = *std::move(made);
     const auto listening = listener_->listen([this](std::unique_ptr<Lane> lane) {
-      gateways_.push_back(
-          std::make_unique<LinkEnd>(loop_, std::move(lane), Side::kGateway, Link::Options{}, echo));
+      gateways_.push_back(std::make_unique<LinkEnd>(loop_, std::move(lane), Side::kGateway, Link::Options{}, echo));
     });
     ASSERT_TRUE(listening) << listening.error().message;
     ASSERT_TRUE(ask(loop_, *capability()->link, "x"));

@@ -24,8 +24,8 @@ constexpr std::size_t kMaxPeers = 1024;
 constexpr std::size_t kMaxEarlyFrames = 64;
 /// A ROUTER does not say which connection broke, and says so a little before it knows itself: all
 /// are asked, a few times.
-constexpr std::chrono::milliseconds kProbes[] = {std::chrono::milliseconds(0), std::chrono::milliseconds(1),
-                                                 std::chrono::milliseconds(5), std::chrono::milliseconds(20),
+constexpr std::chrono::milliseconds kProbes[] = {std::chrono::milliseconds(0),   std::chrono::milliseconds(1),
+                                                 std::chrono::milliseconds(5),   std::chrono::milliseconds(20),
                                                  std::chrono::milliseconds(100), std::chrono::milliseconds(500)};
 /// How long the frames of a broken connection may take to be read where the socket is never empty.
 constexpr auto kDrainLimit = std::chrono::milliseconds(100);
@@ -102,8 +102,7 @@ class Router : public std::enable_shared_from_this<Router> {
 /// The gateway's end: one routing id of the ROUTER.
 class RouterLane final : public Lane {
  public:
-  RouterLane(std::shared_ptr<Router> router, std::string peer)
-      : router_(std::move(router)), peer_(std::move(peer)) {}
+  RouterLane(std::shared_ptr<Router> router, std::string peer) : router_(std::move(router)), peer_(std::move(peer)) {}
   ~RouterLane() override {
     *alive_ = false;
     router_->lane_died(peer_);
@@ -172,8 +171,10 @@ class RouterLane final : public Lane {
     }
     ++counters_.frames_in;
     counters_.bytes_in += size;
-    if (receiver_ == nullptr || !early_.empty()) early_.push_back(*std::move(frame));
-    else receiver_->on_frame(*std::move(frame));
+    if (receiver_ == nullptr || !early_.empty())
+      early_.push_back(*std::move(frame));
+    else
+      receiver_->on_frame(*std::move(frame));
     return true;
   }
 
@@ -231,8 +232,8 @@ Result<void> Router::listen(LaneListener::Accept accept) {
   TRY(socket->set_limits());
   TRY(socket->set(ZMQ_ROUTER_MANDATORY, 1));
   if (address_.rest.find('[') != std::string::npos) TRY(socket->set(ZMQ_IPV6, 1));
-  ASSIGN(auto monitor, Monitor::open(loop_, context_, *socket, ZMQ_EVENT_DISCONNECTED,
-                                     [this](int) { connection_broke(); }));
+  ASSIGN(auto monitor,
+         Monitor::open(loop_, context_, *socket, ZMQ_EVENT_DISCONNECTED, [this](int) { connection_broke(); }));
   if (file) TRY(socket->set(ZMQ_USE_FD, file->take_listening_fd()));
   TRY(socket->bind(address_.text()));
   bound_ = socket->last_endpoint();
@@ -263,8 +264,10 @@ void Router::activity() {
     empty = !receive_one();
   }
   if (socket_ == nullptr) return;
-  if ((socket_->events() & ZMQ_POLLIN) != 0) socket_->check_soon();
-  else if (empty && some_gone_) end_gone();
+  if ((socket_->events() & ZMQ_POLLIN) != 0)
+    socket_->check_soon();
+  else if (empty && some_gone_)
+    end_gone();
 }
 
 bool Router::receive_one() {

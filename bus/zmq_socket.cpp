@@ -6,9 +6,7 @@
 
 namespace caisson {
 
-ZmqContext::ZmqContext(EventLoop& loop) : state_(std::make_shared<State>()) {
-  state_->returned->attach(loop);
-}
+ZmqContext::ZmqContext(EventLoop& loop) : state_(std::make_shared<State>()) { state_->returned->attach(loop); }
 ZmqContext::~ZmqContext() { state_->returned->detach(); }
 
 }  // namespace caisson
@@ -90,8 +88,8 @@ void Message::hand_over_into(Message& message, Buffer& payload, ReturnedMemory& 
   }
   auto sent = std::make_unique<Sent>(payload.take_owner(), returned);
   zmq_msg_close(&message.message_);
-  if (zmq_msg_init_data(&message.message_, const_cast<char*>(bytes.data()), bytes.size(),
-                        &Sent::on_io_thread, sent.get()) != 0) {
+  if (zmq_msg_init_data(&message.message_, const_cast<char*>(bytes.data()), bytes.size(), &Sent::on_io_thread,
+                        sent.get()) != 0) {
     std::abort();  // out of memory
   }
   sent.release();
@@ -105,8 +103,8 @@ Socket::Socket(EventLoop& loop, std::shared_ptr<ZmqContext::State> context, std:
       activity_(std::move(activity)),
       watch_(loop, [this](std::uint32_t) { check_soon(); }) {}
 
-Result<std::unique_ptr<Socket>> Socket::open(EventLoop& loop, std::shared_ptr<ZmqContext::State> context,
-                                             int type, std::function<void()> activity) {
+Result<std::unique_ptr<Socket>> Socket::open(EventLoop& loop, std::shared_ptr<ZmqContext::State> context, int type,
+                                             std::function<void()> activity) {
   if (context->context == nullptr) return Error{Errc::kResourceExhausted, "no ZeroMQ context"};
   if (!context->returned->attach(loop)) {
     return Error{Errc::kFailedPrecondition, "a ZeroMQ context serves one event loop only"};
@@ -217,8 +215,8 @@ Result<std::unique_ptr<Monitor>> Monitor::open(EventLoop& loop, std::shared_ptr<
     return error_of(errno, "cannot watch a ZeroMQ socket");
   }
   std::unique_ptr<Monitor> self(new Monitor(watched, std::move(told)));
-  ASSIGN(self->pair_, Socket::open(loop, std::move(context), ZMQ_PAIR,
-                                   [monitor = self.get()] { monitor->read_events(); }));
+  ASSIGN(self->pair_,
+         Socket::open(loop, std::move(context), ZMQ_PAIR, [monitor = self.get()] { monitor->read_events(); }));
   TRY(self->pair_->connect(endpoint));
   return self;
 }
@@ -260,14 +258,11 @@ std::size_t size_of(Received& received) {
   return received.memory->envelope.view().size() + received.memory->payload.view().size();
 }
 
-bool is_reset(Received& received) {
-  return received.parts == 1 && received.memory->envelope.view().empty();
-}
+bool is_reset(Received& received) { return received.parts == 1 && received.memory->envelope.view().empty(); }
 
 Result<Frame> verify(Received& received) {
   if (received.parts != 2) {
-    return Error{Errc::kInvalidArgument,
-                 "a frame of " + std::to_string(received.parts) + " parts instead of two"};
+    return Error{Errc::kInvalidArgument, "a frame of " + std::to_string(received.parts) + " parts instead of two"};
   }
   ReceivedMemory& memory = *received.memory;
   if (memory.payload.view().size() > kMaxPayload) {
@@ -275,8 +270,7 @@ Result<Frame> verify(Received& received) {
                  "payload of " + std::to_string(memory.payload.view().size()) + " bytes is over the limit"};
   }
   std::string_view bytes = memory.envelope.view();
-  if (bytes.size() <= kMaxEnvelope &&
-      reinterpret_cast<std::uintptr_t>(bytes.data()) % kEnvelopeAlignment != 0) {
+  if (bytes.size() <= kMaxEnvelope && reinterpret_cast<std::uintptr_t>(bytes.data()) % kEnvelopeAlignment != 0) {
     memory.aligned.resize((bytes.size() + 7) / 8);
     std::memcpy(memory.aligned.data(), bytes.data(), bytes.size());
     bytes = {reinterpret_cast<const char*>(memory.aligned.data()), bytes.size()};

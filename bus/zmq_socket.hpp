@@ -1,5 +1,7 @@
 #pragma once
 
+#include <zmq.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -7,8 +9,6 @@
 #include <mutex>
 #include <string>
 #include <vector>
-
-#include <zmq.h>
 
 #include "bus/event_loop.hpp"
 #include "bus/lane.hpp"
@@ -80,8 +80,8 @@ class Message {
 /// looks reads events() until nothing is left or asks again.
 class Socket {
  public:
-  static Result<std::unique_ptr<Socket>> open(EventLoop& loop, std::shared_ptr<ZmqContext::State> context,
-                                              int type, std::function<void()> activity);
+  static Result<std::unique_ptr<Socket>> open(EventLoop& loop, std::shared_ptr<ZmqContext::State> context, int type,
+                                              std::function<void()> activity);
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
   ~Socket();

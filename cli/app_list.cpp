@@ -1,12 +1,12 @@
 #include "cli/app_list.hpp"
 
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
 #include <functional>
 #include <limits>
 #include <map>
 #include <set>
-
-#include <fmt/format.h>
-#include <yaml-cpp/yaml.h>
 
 #include "bus/json_writer.hpp"
 
@@ -22,16 +22,14 @@ Error wrong(const YAML::Node& node, const std::string& what) {
 using Setter = std::function<void(App&, const YAML::Node&)>;
 
 template <class Integer>
-Setter integer(Integer App::* member) {
+Setter integer(Integer App::*member) {
   return [member](App& app, const YAML::Node& node) { app.*member = node.as<Integer>(); };
 }
-Setter text(std::string App::* member) {
+Setter text(std::string App::*member) {
   return [member](App& app, const YAML::Node& node) { app.*member = node.as<std::string>(); };
 }
-Setter texts(std::vector<std::string> App::* member) {
-  return [member](App& app, const YAML::Node& node) {
-    app.*member = node.as<std::vector<std::string>>();
-  };
+Setter texts(std::vector<std::string> App::*member) {
+  return [member](App& app, const YAML::Node& node) { app.*member = node.as<std::vector<std::string>>(); };
 }
 
 const std::map<std::string, Setter>& members() {
@@ -49,8 +47,7 @@ const std::map<std::string, Setter>& members() {
       {"appChannelAddress", text(&App::app_channel_address)},
       {"appMaxConcurrency", integer(&App::app_max_concurrency)},
       {"appToken", text(&App::app_token)},
-      {"healthCheck",
-       [](App& app, const YAML::Node& node) { app.health_check = node.as<bool>(); }},
+      {"healthCheck", [](App& app, const YAML::Node& node) { app.health_check = node.as<bool>(); }},
       {"healthPath", text(&App::health_path)},
       {"healthInterval", integer(&App::health_interval_ms)},
       {"healthTimeout", integer(&App::health_timeout_ms)},
@@ -118,8 +115,7 @@ Result<void> check_apps(const std::vector<App>& apps) {
   for (const App& app : apps) {
     if (app.app_port != 0 && runtime_ports.contains(app.app_port)) {
       return Error{Errc::kInvalidArgument,
-                   fmt::format("app {}: its port {} must differ from the runtime's own", app.id,
-                               app.app_port)};
+                   fmt::format("app {}: its port {} must differ from the runtime's own", app.id, app.app_port)};
     }
   }
   return ok();
@@ -133,9 +129,7 @@ std::string apps_to_json(const std::vector<App>& apps) {
     json.end_array();
   };
   // The gateway counts bytes; -1 is a person's way to say "no limit".
-  const auto bytes = [](std::int64_t size) {
-    return size < 0 ? std::numeric_limits<std::int64_t>::max() : size;
-  };
+  const auto bytes = [](std::int64_t size) { return size < 0 ? std::numeric_limits<std::int64_t>::max() : size; };
   json.begin_array();
   for (const App& app : apps) {
     json.begin_object();

@@ -1,9 +1,5 @@
 #include "cli/child.hpp"
 
-#include <cerrno>
-#include <csignal>
-#include <cstring>
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -12,6 +8,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 
 namespace caisson::cli {
 
@@ -32,8 +32,7 @@ struct SpawnSettings {
     ::posix_spawnattr_setsigmask(&attributes, &none);
     ::posix_spawnattr_setsigdefault(&attributes, &all);
     ::posix_spawnattr_setpgroup(&attributes, 0);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                POSIX_SPAWN_SETPGROUP);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   }
   SpawnSettings(const SpawnSettings&) = delete;
@@ -60,11 +59,10 @@ Result<pid_t> spawn(const ProcessSpec& spec, const SpawnSettings& settings) {
   envp.push_back(nullptr);
 
   pid_t pid = 0;
-  const int number = ::posix_spawn(&pid, spec.program.c_str(), &settings.files, &settings.attributes,
-                                   argv.data(), envp.data());
+  const int number =
+      ::posix_spawn(&pid, spec.program.c_str(), &settings.files, &settings.attributes, argv.data(), envp.data());
   if (number != 0) {
-    return Error{Errc::kFailedPrecondition,
-                 fmt::format("cannot start {}: {}", spec.program, std::strerror(number))};
+    return Error{Errc::kFailedPrecondition, fmt::format("cannot start {}: {}", spec.program, std::strerror(number))};
   }
   return pid;
 }
@@ -160,9 +158,9 @@ Result<std::string> output_of(const ProcessSpec& spec, std::size_t limit) {
   siginfo_t info{};
   ::waitid(P_PID, static_cast<id_t>(*pid), &info, WEXITED);
   if (!whole || info.si_code != CLD_EXITED || info.si_status != 0) {
-    return Error{Errc::kFailedPrecondition,
-                 fmt::format("{} {}: {}", spec.program,
-                             spec.arguments.empty() ? "" : spec.arguments.front(), describe(info))};
+    return Error{
+        Errc::kFailedPrecondition,
+        fmt::format("{} {}: {}", spec.program, spec.arguments.empty() ? "" : spec.arguments.front(), describe(info))};
   }
   return text;
 }

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <sys/types.h>
 
 #include "bus/event_loop.hpp"
 #include "bus/result.hpp"

@@ -1,12 +1,12 @@
 #include "cli/commands.hpp"
 
-#include <csignal>
-
 #include <fmt/format.h>
 #include <poll.h>
 #include <simdjson.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "bus/clock.hpp"
 #include "cli/control.hpp"
@@ -71,8 +71,7 @@ Result<std::string> status_command(const std::string& run_dir, bool json) {
   ASSIGN(RuntimeStatus status, parse_runtime_status(answer));
   const std::uint16_t port = admin_port(run_dir);
   if (port != 0) status.admin_port = port;
-  const auto gateway = port == 0 ? Result<std::string>(std::string())
-                                 : http_get(port, "/status", kStatusPatience);
+  const auto gateway = port == 0 ? Result<std::string>(std::string()) : http_get(port, "/status", kStatusPatience);
   const std::string document = gateway ? *gateway : std::string();
   return json ? status_json(status, document) + "\n" : render_status(status, document);
 }

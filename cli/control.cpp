@@ -1,16 +1,16 @@
 #include "cli/control.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <utility>
-
 #include <fmt/format.h>
 #include <simdjson.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "bus/json_writer.hpp"
 #include "bus/log.hpp"
@@ -62,8 +62,7 @@ std::string error_json(const Error& error) {
 /// One connection's descriptor with waiting reads and writes.
 class ControlServer::Socket {
  public:
-  Socket(EventLoop& loop, int fd)
-      : loop_(loop), fd_(fd), watch_(loop, [this](std::uint32_t) { ready_.wake_all(); }) {}
+  Socket(EventLoop& loop, int fd) : loop_(loop), fd_(fd), watch_(loop, [this](std::uint32_t) { ready_.wake_all(); }) {}
   ~Socket() {
     watch_.stop();
     ::close(fd_);
@@ -122,7 +121,9 @@ class ControlServer::Socket {
 };
 
 ControlServer::ControlServer(EventLoop& loop, Answer answer)
-    : loop_(loop), answer_(std::move(answer)), watch_(loop, [this](std::uint32_t) { accept_all(); }),
+    : loop_(loop),
+      answer_(std::move(answer)),
+      watch_(loop, [this](std::uint32_t) { accept_all(); }),
       connections_(loop) {}
 
 ControlServer::~ControlServer() {
@@ -140,14 +141,12 @@ Result<void> ControlServer::listen(const std::string& path) {
   fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   path_ = path;
   const mode_t before = ::umask(0177);
-  const bool bound = fd_ >= 0 &&
-                     ::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+  const bool bound = fd_ >= 0 && ::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
                      ::listen(fd_, kMostConnections) == 0;
   const int number = errno;
   ::umask(before);
   if (!bound) {
-    return Error{Errc::kFailedPrecondition,
-                 fmt::format("cannot listen on {}: {}", path, std::strerror(number))};
+    return Error{Errc::kFailedPrecondition, fmt::format("cannot listen on {}: {}", path, std::strerror(number))};
   }
   return watch_.start(fd_, EPOLLIN);
 }

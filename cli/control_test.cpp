@@ -1,13 +1,13 @@
 #include "cli/control.hpp"
 
-#include <thread>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <thread>
 
 #include "bus/testing/run.hpp"
 #include "cli/testing/test_dir.hpp"
@@ -28,8 +28,8 @@ TEST(ControlRequestTest, TheThreeVerbsAreUnderstood) {
 }
 
 TEST(ControlRequestTest, AnythingElseIsRefused) {
-  for (const char* line : {"", "STATUS", "status ", "restart", "restart ", "restart ../x", "restart a b",
-                           "restart \x01", "stop now"}) {
+  for (const char* line :
+       {"", "STATUS", "status ", "restart", "restart ", "restart ../x", "restart a b", "restart \x01", "stop now"}) {
     EXPECT_FALSE(parse_control_request(line)) << line;
   }
 }

@@ -37,8 +37,7 @@ Result<std::string> default_resources(const std::string& data_dir) {
   TRY(make_private_dir(folder));
   TRY(write_once(folder + "/statestore.yaml",
                  component("statestore", "state.sqlite", data_dir + "/state/statestore.db")));
-  TRY(write_once(folder + "/pubsub.yaml",
-                 component("pubsub", "pubsub.sqlite", data_dir + "/pubsub/pubsub.db")));
+  TRY(write_once(folder + "/pubsub.yaml", component("pubsub", "pubsub.sqlite", data_dir + "/pubsub/pubsub.db")));
   return folder;
 }
 

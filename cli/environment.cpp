@@ -1,18 +1,30 @@
 #include "cli/environment.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
-
-#include <unistd.h>
 
 namespace caisson::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 16> kForEverybody = {
-    "PATH",         "HOME",          "TZ",           "LANG",         "LC_ALL",   "LC_CTYPE",
-    "TMPDIR",       "NAMESPACE",     "POD_NAME",     "ASAN_OPTIONS", "UBSAN_OPTIONS",
-    "LSAN_OPTIONS", "TSAN_OPTIONS",  "LLVM_PROFILE_FILE", "LD_LIBRARY_PATH", "ASAN_SYMBOLIZER_PATH"};
+constexpr std::array<std::string_view, 16> kForEverybody = {"PATH",
+                                                            "HOME",
+                                                            "TZ",
+                                                            "LANG",
+                                                            "LC_ALL",
+                                                            "LC_CTYPE",
+                                                            "TMPDIR",
+                                                            "NAMESPACE",
+                                                            "POD_NAME",
+                                                            "ASAN_OPTIONS",
+                                                            "UBSAN_OPTIONS",
+                                                            "LSAN_OPTIONS",
+                                                            "TSAN_OPTIONS",
+                                                            "LLVM_PROFILE_FILE",
+                                                            "LD_LIBRARY_PATH",
+                                                            "ASAN_SYMBOLIZER_PATH"};
 
 bool contains(const auto& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -20,8 +32,7 @@ bool contains(const auto& names, std::string_view name) {
 
 bool is_token(std::string_view name) { return name == "DAPR_API_TOKEN" || name == "APP_API_TOKEN"; }
 
-bool may_pass(std::string_view process, const std::string& name,
-              const std::set<std::string>& named_in_configuration) {
+bool may_pass(std::string_view process, const std::string& name, const std::set<std::string>& named_in_configuration) {
   if (contains(kForEverybody, name)) return true;
   if (process == "gateway") return is_token(name);
   if (is_token(name) || name.starts_with("DAPR_")) return false;
@@ -44,9 +55,7 @@ Environment current_environment() {
 }
 
 std::set<std::string> referenced_variables(std::string_view text) {
-  const auto is_first = [](char c) {
-    return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-  };
+  const auto is_first = [](char c) { return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); };
   const auto is_part = [&](char c) { return is_first(c) || (c >= '0' && c <= '9'); };
   std::set<std::string> names;
   for (std::size_t at = text.find('$'); at != std::string_view::npos; at = text.find('$', at + 1)) {

@@ -5,9 +5,9 @@
 namespace caisson::cli {
 namespace {
 
-const Environment kAll = {{"PATH", "/bin"},          {"HOME", "/root"},     {"NAMESPACE", "shop"},
-                          {"DAPR_API_TOKEN", "in"},  {"APP_API_TOKEN", "out"}, {"REDIS_PASSWORD", "p"},
-                          {"SAMPLING", "1"},         {"DAPR_HTTP_PORT", "3500"}};
+const Environment kAll = {{"PATH", "/bin"},         {"HOME", "/root"},         {"NAMESPACE", "shop"},
+                          {"DAPR_API_TOKEN", "in"}, {"APP_API_TOKEN", "out"},  {"REDIS_PASSWORD", "p"},
+                          {"SAMPLING", "1"},        {"DAPR_HTTP_PORT", "3500"}};
 
 TEST(EnvironmentTest, OnlyTheGatewayIsGivenTheTokens) {
   const Environment gateway = environment_for("gateway", kAll, {});

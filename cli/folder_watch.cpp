@@ -1,13 +1,13 @@
 #include "cli/folder_watch.hpp"
 
+#include <fmt/format.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-
-#include <fmt/format.h>
-#include <sys/inotify.h>
-#include <unistd.h>
 
 #include "cli/run_dir.hpp"
 
@@ -21,7 +21,8 @@ constexpr Nanos kSettle = std::chrono::milliseconds(20);
 }  // namespace
 
 FolderWatch::FolderWatch(EventLoop& loop, std::function<void()> changed)
-    : changed_(std::move(changed)), soon_(loop, [this] { changed_(); }),
+    : changed_(std::move(changed)),
+      soon_(loop, [this] { changed_(); }),
       watch_(loop, [this](std::uint32_t) { drain(); }) {}
 
 FolderWatch::~FolderWatch() {
@@ -35,8 +36,7 @@ Result<void> FolderWatch::start(const std::vector<std::string>& folders) {
   for (const std::string& folder : folders) {
     constexpr std::uint32_t kChanges = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE;
     if (::inotify_add_watch(fd_, folder.c_str(), kChanges) < 0) {
-      return Error{Errc::kFailedPrecondition,
-                   fmt::format("cannot watch {}: {}", folder, std::strerror(errno))};
+      return Error{Errc::kFailedPrecondition, fmt::format("cannot watch {}: {}", folder, std::strerror(errno))};
     }
   }
   return watch_.start(fd_, EPOLLIN);

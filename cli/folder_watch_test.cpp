@@ -1,8 +1,8 @@
 #include "cli/folder_watch.hpp"
 
-#include <filesystem>
-
 #include <gtest/gtest.h>
+
+#include <filesystem>
 
 #include "bus/testing/run.hpp"
 #include "cli/run_dir.hpp"

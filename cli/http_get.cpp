@@ -1,13 +1,13 @@
 #include "cli/http_get.hpp"
 
-#include <cerrno>
-#include <cstring>
-
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 namespace caisson::cli {
 
@@ -55,8 +55,7 @@ Result<std::string> http_get(std::uint16_t port, const std::string& path, Nanos 
   const std::size_t body = answer->find("\r\n\r\n");
   const std::size_t space = answer->find(' ');
   if (body == std::string::npos || answer->compare(space + 1, 3, "200") != 0) {
-    return Error{Errc::kUnavailable, fmt::format("port {} answered {}", port,
-                                                 answer->substr(0, answer->find("\r\n")))};
+    return Error{Errc::kUnavailable, fmt::format("port {} answered {}", port, answer->substr(0, answer->find("\r\n")))};
   }
   return answer->substr(body + 4);
 }

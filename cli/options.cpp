@@ -1,14 +1,14 @@
 #include "cli/options.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <sstream>
-
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
-#include <unistd.h>
 
 namespace caisson::cli {
 
@@ -46,9 +46,7 @@ void add_app_flags(CLI::App& up, App& app) {
   up.add_option("--app-max-concurrency", app.app_max_concurrency, "Most calls to the app at a time; -1: no limit")
       ->group(group);
   up.add_flag("--enable-app-health-check", app.health_check, "Probe the app's health")->group(group);
-  up.add_option("--app-health-check-path", app.health_path, "Path of the probe")
-      ->capture_default_str()
-      ->group(group);
+  up.add_option("--app-health-check-path", app.health_path, "Path of the probe")->capture_default_str()->group(group);
   up.add_option_function<std::int64_t>(
         "--app-health-probe-interval", [&](std::int64_t s) { app.health_interval_ms = s * 1000; },
         "Seconds between probes (5)")
@@ -73,8 +71,7 @@ void add_door_flags(CLI::App& up, App& app) {
   up.add_option("--dapr-listen-addresses", app.listen_addresses, "Addresses to listen on (all)")
       ->delimiter(',')
       ->group(group);
-  up.add_option("--unix-domain-socket", app.unix_socket_dir, "Folder for a Unix socket instead of TCP")
-      ->group(group);
+  up.add_option("--unix-domain-socket", app.unix_socket_dir, "Folder for a Unix socket instead of TCP")->group(group);
   up.add_option("--max-body-size", app.max_body_size, "Largest request body; -1: no limit (4Mi)")
       ->transform(kQuantity)
       ->group(group);
@@ -97,8 +94,7 @@ void add_up_flags(CLI::App& up, UpOptions& options, bool& in_process) {
   up.add_flag("--log-as-json", options.log_as_json, "Log JSON lines");
   up.add_option("--run-dir", options.run_dir, "Folder of sockets and pid files")->capture_default_str();
   up.add_option("--data-dir", options.data_dir, "Folder of what must survive")->capture_default_str();
-  up.add_option("--transport", options.transport, "Lanes between the processes: ipc or tcp")
-      ->capture_default_str();
+  up.add_option("--transport", options.transport, "Lanes between the processes: ipc or tcp")->capture_default_str();
   up.add_option("--admin-port,--metrics-port", options.admin_port, "Port of /metrics and /status; 0: a free one")
       ->capture_default_str();
   up.add_option("--dapr-graceful-shutdown-seconds", options.graceful_shutdown_seconds,
@@ -136,10 +132,11 @@ Parsed parse_command_line(int argc, const char* const* argv) {
                    "caisson");
   caisson.require_subcommand(1);
   caisson.set_version_flag("--version", CAISSON_VERSION);
-  caisson.footer("caisson COMMAND --help says more. Try: caisson up, then in another shell\n"
-                 "  curl -X POST localhost:3500/v1.0/state/statestore "
-                 "-d '[{\"key\":\"a\",\"value\":1}]' -H 'content-type: application/json'\n"
-                 "  curl localhost:3500/v1.0/state/statestore/a");
+  caisson.footer(
+      "caisson COMMAND --help says more. Try: caisson up, then in another shell\n"
+      "  curl -X POST localhost:3500/v1.0/state/statestore "
+      "-d '[{\"key\":\"a\",\"value\":1}]' -H 'content-type: application/json'\n"
+      "  curl localhost:3500/v1.0/state/statestore/a");
   CLI::App* const up = caisson.add_subcommand("up", "Start the runtime and stay in the foreground");
   CLI::App* const status = caisson.add_subcommand("status", "Show processes, apps and components");
   CLI::App* const restart = caisson.add_subcommand("restart", "Restart one process");
@@ -177,8 +174,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
 
 Result<std::int64_t> parse_quantity(const std::string& text) {
   static const std::map<std::string_view, std::int64_t> kUnits = {
-      {"", 1},         {"k", 1000},      {"K", 1000},       {"M", 1'000'000},
-      {"G", 1'000'000'000}, {"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}};
+      {"", 1},         {"k", 1000},     {"K", 1000},    {"M", 1'000'000}, {"G", 1'000'000'000},
+      {"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}};
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const auto unit = kUnits.find(std::string_view(end, text.data() + text.size()));

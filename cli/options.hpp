@@ -11,8 +11,8 @@ namespace caisson::cli {
 
 /// What `caisson up` was asked for. Flags that mean the same are named as daprd's.
 struct UpOptions {
-  App app;                // from the flags; unused with apps_file
-  std::string apps_file;  // empty: the one app of the flags
+  App app;                                   // from the flags; unused with apps_file
+  std::string apps_file;                     // empty: the one app of the flags
   std::vector<std::string> resources_paths;  // empty: the embedded default in the data directory
   std::vector<std::string> configs;
   std::string log_level = "info";

@@ -26,10 +26,27 @@ TEST(OptionsTest, UpHasDaprdsDefaults) {
 }
 
 TEST(OptionsTest, FlagsOfUpAreTakenAndPathsMadeAbsolute) {
-  const Parsed parsed =
-      parse({"up", "--app-id", "shop", "--app-port=8080", "--resources-path", "/r/", "--components-path", "/s",
-             "--max-body-size", "8Mi", "--disable-init-endpoints", "config,subscribe", "--app-max-concurrency", "-1",
-             "--enable-app-health-check", "--app-health-probe-interval", "2", "--data-dir", "x", "--metrics-port", "0"});
+  const Parsed parsed = parse({"up",
+                               "--app-id",
+                               "shop",
+                               "--app-port=8080",
+                               "--resources-path",
+                               "/r/",
+                               "--components-path",
+                               "/s",
+                               "--max-body-size",
+                               "8Mi",
+                               "--disable-init-endpoints",
+                               "config,subscribe",
+                               "--app-max-concurrency",
+                               "-1",
+                               "--enable-app-health-check",
+                               "--app-health-probe-interval",
+                               "2",
+                               "--data-dir",
+                               "x",
+                               "--metrics-port",
+                               "0"});
 
   ASSERT_TRUE(parsed.proceed) << parsed.text;
   const UpOptions& up = parsed.options.up;

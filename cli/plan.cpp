@@ -1,12 +1,12 @@
 #include "cli/plan.hpp"
 
-#include <cerrno>
-#include <cstring>
-
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include "cli/run_dir.hpp"
 
@@ -28,8 +28,7 @@ Result<std::uint16_t> try_port(std::uint16_t port) {
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  const bool free = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
-                    ::listen(fd, 1) == 0 &&
+  const bool free = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0 && ::listen(fd, 1) == 0 &&
                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
   const int number = errno;
   ::close(fd);
@@ -40,24 +39,21 @@ Result<std::uint16_t> try_port(std::uint16_t port) {
 Result<void> check_transport(const std::string& transport) {
   if (transport == "ipc" || transport == "tcp") return ok();
   if (transport == "shm") {
-    return Error{Errc::kUnimplemented,
-                 "--transport shm: this build has no shared-memory lane yet; use ipc or tcp"};
+    return Error{Errc::kUnimplemented, "--transport shm: this build has no shared-memory lane yet; use ipc or tcp"};
   }
   return Error{Errc::kInvalidArgument, fmt::format("--transport {}: use ipc or tcp", transport)};
 }
 
 }  // namespace
 
-std::vector<std::string> Plan::capabilities() {
-  return {"config", "state", "pubsub", "invoke", "secrets"};
-}
+std::vector<std::string> Plan::capabilities() { return {"config", "state", "pubsub", "invoke", "secrets"}; }
 
 Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment environment) {
   TRY(check_transport(options.transport));
   if (options.run_dir.size() > kLongestRunDir) {
     return Error{Errc::kInvalidArgument,
-                 fmt::format("--run-dir {}: longer than {} bytes, so its sockets could not be named",
-                             options.run_dir, kLongestRunDir)};
+                 fmt::format("--run-dir {}: longer than {} bytes, so its sockets could not be named", options.run_dir,
+                             kLongestRunDir)};
   }
   Plan plan;
   ASSIGN(plan.apps_, apps_of(options, environment));
@@ -80,8 +76,7 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
     }
   }
   if (::access(plan.gateway().program.c_str(), X_OK) != 0) {
-    return Error{Errc::kFailedPrecondition,
-                 fmt::format("{} is missing; build it first", plan.gateway().program)};
+    return Error{Errc::kFailedPrecondition, fmt::format("{} is missing; build it first", plan.gateway().program)};
   }
   return plan;
 }
@@ -97,10 +92,14 @@ ProcessSpec Plan::gateway() const {
   spec.name = "gateway";
   spec.program = program_dir_ + "/caisson-gateway";
   spec.environment = environment_for("gateway", environment_, named_in_configuration_);
-  spec.arguments = {"--run-dir",    options_.run_dir,
-                    "--apps",       apps_json_path(),
-                    "--admin-port", fmt::format("{}", options_.admin_port),
-                    "--log-level",  options_.log_level,
+  spec.arguments = {"--run-dir",
+                    options_.run_dir,
+                    "--apps",
+                    apps_json_path(),
+                    "--admin-port",
+                    fmt::format("{}", options_.admin_port),
+                    "--log-level",
+                    options_.log_level,
                     "--dapr-graceful-shutdown-seconds",
                     fmt::format("{}", options_.graceful_shutdown_seconds)};
   if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
@@ -116,11 +115,11 @@ ProcessSpec Plan::capability(const std::string& name) const {
   spec.name = name;
   spec.program = program_dir_ + "/caisson-" + name;
   spec.environment = environment_for(name, environment_, named_in_configuration_);
-  spec.arguments = {"--connect",   bus_address(name),
-                    "--run-dir",   options_.run_dir,
-                    "--data-dir",  options_.data_dir + "/" + name,
-                    "--instance",  name,
-                    "--log-level", options_.log_level,
+  spec.arguments = {"--connect",       bus_address(name),
+                    "--run-dir",       options_.run_dir,
+                    "--data-dir",      options_.data_dir + "/" + name,
+                    "--instance",      name,
+                    "--log-level",     options_.log_level,
                     "--drain-seconds", fmt::format("{}", options_.graceful_shutdown_seconds)};
   if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
   if (name == "config") {
@@ -169,8 +168,7 @@ Result<void> check_ports(const std::vector<App>& apps, std::uint16_t admin_port)
     if (port == 0) return ok();
     const auto free = try_port(port);
     if (free) return ok();
-    return Error{Errc::kFailedPrecondition,
-                 fmt::format("port {} ({}): {}", port, flag, free.error().message)};
+    return Error{Errc::kFailedPrecondition, fmt::format("port {} ({}): {}", port, flag, free.error().message)};
   };
   TRY(check(admin_port, "--admin-port"));
   for (const App& app : apps) {

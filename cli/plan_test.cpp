@@ -1,13 +1,13 @@
 #include "cli/plan.hpp"
 
-#include <algorithm>
-
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "cli/run_dir.hpp"
 #include "cli/testing/test_dir.hpp"

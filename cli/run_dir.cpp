@@ -1,16 +1,16 @@
 #include "cli/run_dir.hpp"
 
-#include <cerrno>
-#include <charconv>
-#include <cstring>
-#include <utility>
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <utility>
 
 namespace caisson::cli {
 
@@ -110,13 +110,11 @@ Result<DirLock> DirLock::take(const std::string& dir) {
     char text[32] = {};
     const ssize_t got = ::pread(fd, text, sizeof text - 1, 0);
     const auto pid = pid_in(std::string_view(text, got > 0 ? static_cast<std::size_t>(got) : 0));
-    return Error{Errc::kFailedPrecondition,
-                 fmt::format("{} is in use by another caisson{}", dir,
-                             pid ? fmt::format(" (pid {})", *pid) : std::string())};
+    return Error{Errc::kFailedPrecondition, fmt::format("{} is in use by another caisson{}", dir,
+                                                        pid ? fmt::format(" (pid {})", *pid) : std::string())};
   }
   const std::string own = fmt::format("{}\n", ::getpid());
-  if (::ftruncate(fd, 0) != 0 ||
-      ::pwrite(fd, own.data(), own.size(), 0) != static_cast<ssize_t>(own.size())) {
+  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, own.data(), own.size(), 0) != static_cast<ssize_t>(own.size())) {
     return failed("cannot write " + path, errno);
   }
   return lock;

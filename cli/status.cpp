@@ -1,9 +1,9 @@
 #include "cli/status.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 #include <simdjson.h>
+
+#include <algorithm>
 
 #include "bus/json_writer.hpp"
 
@@ -106,7 +106,9 @@ std::string render_capabilities(const object& gateway) {
       const bool configured = instance.at_pointer("/config/term").get(term) == simdjson::SUCCESS &&
                               instance.at_pointer("/config/sequence").get(sequence) == simdjson::SUCCESS;
       instances.row({text_of(text_or(capability, "name", "?")), text_of(text_or(instance, "instance", "")),
-                     draining ? "draining" : linked ? "up" : "down",
+                     draining ? "draining"
+                     : linked ? "up"
+                              : "down",
                      configured && term != 0 ? fmt::format("{}.{}", term, sequence) : "-"});
       array parts;
       if (instance["components"].get(parts) != simdjson::SUCCESS) continue;
@@ -114,8 +116,7 @@ std::string render_capabilities(const object& gateway) {
         object component;
         if (part.get(component) != simdjson::SUCCESS) continue;
         components.row({text_of(text_or(component, "name", "?")), text_of(text_or(component, "type", "")),
-                        text_of(text_or(component, "state", "")),
-                        text_of(text_or(capability, "name", "?")),
+                        text_of(text_or(component, "state", "")), text_of(text_or(capability, "name", "?")),
                         text_of(text_or(component, "reason", ""))});
       }
     }
@@ -144,7 +145,10 @@ std::string render_apps(const object& gateway) {
     (void)app["reachable"].get(reachable);
     table.row({text_of(text_or(app, "id", "?")), http == 0 ? "-" : fmt::format("{}", http),
                port == 0 ? "-" : fmt::format("{}", port),
-               port == 0 ? "-" : healthy ? "healthy" : reachable ? "reachable" : "not reachable"});
+               port == 0   ? "-"
+               : healthy   ? "healthy"
+               : reachable ? "reachable"
+                           : "not reachable"});
   }
   return table.empty() ? std::string() : "\n" + table.text();
 }
@@ -214,14 +218,13 @@ std::string human_duration(std::int64_t milliseconds) {
 }
 
 std::string render_status(const RuntimeStatus& status, std::string_view gateway_status) {
-  std::string out = fmt::format("caisson {}, pid {}, run directory {}, data in {}\n\n", status.version,
-                                status.pid, status.run_dir, status.data_dir);
+  std::string out = fmt::format("caisson {}, pid {}, run directory {}, data in {}\n\n", status.version, status.pid,
+                                status.run_dir, status.data_dir);
   Table table;
   table.row({"PROCESS", "PID", "STATE", "FOR", "RESTARTS", "LAST END"});
   for (const ProcessStatus& process : status.processes) {
     table.row({process.name, process.pid == 0 ? "-" : fmt::format("{}", process.pid), process.state,
-               human_duration(process.state_for_ms), fmt::format("{}", process.restarts),
-               process.last_end});
+               human_duration(process.state_for_ms), fmt::format("{}", process.restarts), process.last_end});
   }
   out += table.text();
   simdjson::dom::parser parser;

@@ -1,10 +1,10 @@
 #include "cli/supervisor.hpp"
 
-#include <algorithm>
-#include <csignal>
-
 #include <fmt/format.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
 
 #include "bus/log.hpp"
 #include "cli/run_dir.hpp"
@@ -80,8 +80,7 @@ Task<void> Supervisor::keep_running(Slot& slot) {
     const Nanos delay = slot.policy.died(started, loop_.now());
     log(LogLevel::kWarning,
         fmt::format("{} ended: {}; {}", slot.spec.name, slot.last_end,
-                    slot.policy.crash_looping() ? "it keeps ending, so it is tried every 5 s"
-                                                : "it is started again"));
+                    slot.policy.crash_looping() ? "it keeps ending, so it is tried every 5 s" : "it is started again"));
     if (delay > Nanos::zero()) {
       enter(slot, slot.policy.crash_looping() ? ProcessState::kCrashLooping : ProcessState::kWaiting);
       const Deadline until = loop_.deadline_in(delay);
@@ -112,8 +111,7 @@ Task<std::unique_ptr<Child>> Supervisor::take_over(Slot& slot) {
   if (!pid) co_return nullptr;
   const std::string line = command_line_of(*pid);
   // A pid may have been given to a stranger since: only a process of this name and folder is ours.
-  if (line.find("caisson-" + slot.spec.name) == std::string::npos ||
-      line.find(run_dir_) == std::string::npos) {
+  if (line.find("caisson-" + slot.spec.name) == std::string::npos || line.find(run_dir_) == std::string::npos) {
     co_return nullptr;
   }
   auto child = Child::adopt(loop_, *pid);
@@ -183,8 +181,7 @@ Task<void> Supervisor::stop() {
   std::vector<Slot*> middle;
   std::vector<Slot*> last;
   for (const auto& slot : slots_) {
-    (slot->spec.name == "gateway" ? first : slot->spec.name == "config" ? last : middle)
-        .push_back(slot.get());
+    (slot->spec.name == "gateway" ? first : slot->spec.name == "config" ? last : middle).push_back(slot.get());
   }
   co_await stop_all_of(std::move(first));
   co_await stop_all_of(std::move(middle));
@@ -206,8 +203,7 @@ std::vector<ProcessStatus> Supervisor::status() const {
     status.name = slot->spec.name;
     status.pid = slot->child && slot->child->running() ? slot->child->pid() : 0;
     status.state = name_of(slot->state);
-    status.state_for_ms =
-        std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - slot->since).count();
+    status.state_for_ms = std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - slot->since).count();
     status.restarts = slot->restarts;
     status.last_end = slot->last_end;
     all.push_back(std::move(status));

@@ -49,8 +49,7 @@ class Supervisor {
 
  private:
   struct Slot {
-    Slot(ProcessSpec process, bool main, Nanos now)
-        : spec(std::move(process)), ends_the_runtime(main), since(now) {}
+    Slot(ProcessSpec process, bool main, Nanos now) : spec(std::move(process)), ends_the_runtime(main), since(now) {}
     ProcessSpec spec;
     bool ends_the_runtime;
     std::unique_ptr<Child> child;

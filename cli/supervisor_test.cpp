@@ -1,10 +1,10 @@
 #include "cli/supervisor.hpp"
 
-#include <csignal>
-#include <filesystem>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
 
 #include "bus/testing/run.hpp"
 #include "cli/run_dir.hpp"
@@ -124,8 +124,8 @@ TEST_F(SupervisorTest, RestartingAnUnknownProcessIsNotFound) {
 TEST_F(SupervisorTest, StopEndsTheGatewayFirstAndConfigLast) {
   const std::string log = dir / "order";
   const auto process = [&](const std::string& name) {
-    return shell(name, "tail -f /dev/null & trap 'echo " + name + " >> " + log +
-                           "; kill $!; exit 0' TERM; echo > " + (dir / name) + "; wait");
+    return shell(name, "tail -f /dev/null & trap 'echo " + name + " >> " + log + "; kill $!; exit 0' TERM; echo > " +
+                           (dir / name) + "; wait");
   };
   for (const char* name : {"config", "state", "gateway"}) supervisor.add(process(name));
   for (const char* name : {"config", "state", "gateway"}) {

@@ -1,13 +1,13 @@
 #include "cli/up.hpp"
 
-#include <cstring>
-#include <algorithm>
-#include <csignal>
-#include <memory>
-
 #include <fmt/format.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <memory>
 
 #include "bus/log.hpp"
 #include "bus/manifest.hpp"
@@ -34,8 +34,7 @@ class Runtime {
   Runtime(EventLoop& loop, Plan plan)
       : loop_(loop),
         plan_(std::move(plan)),
-        supervisor_(loop, plan_.options().run_dir, grace(),
-                    Supervisor::Hooks{[this](int code) { end(code); }}),
+        supervisor_(loop, plan_.options().run_dir, grace(), Supervisor::Hooks{[this](int code) { end(code); }}),
         control_(loop, [this](ControlRequest request) { return answer(std::move(request)); }),
         apps_file_(loop, [this] { reread_apps(); }),
         signal_watch_(loop, [this](std::uint32_t) { on_signals(); }),
@@ -77,8 +76,7 @@ class Runtime {
     ASSIGN(const std::string text, output_of(plan_.manifest_printer(name), kLargestManifest));
     const auto manifest = parse_manifest(text);
     if (!manifest) {
-      return Error{manifest.error().code,
-                   fmt::format("the manifest of {}: {}", name, manifest.error().message)};
+      return Error{manifest.error().code, fmt::format("the manifest of {}: {}", name, manifest.error().message)};
     }
     return write_file(fmt::format("{}/manifests/{}.json", plan_.options().run_dir, name), text);
   }

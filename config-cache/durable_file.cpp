@@ -1,14 +1,14 @@
 #include "config-cache/durable_file.hpp"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <utility>
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
 
 namespace caisson::config {
 
@@ -115,8 +115,8 @@ void DurableFile::write_pending() {
       bytes = *std::exchange(pending_, std::nullopt);
     }
     if (const auto written = write_file_durably(path_, bytes); !written) {
-      log_limit_.log(LogLevel::kError, fmt::format("the last good configuration is not on disk: {}",
-                                                   written.error().message));
+      log_limit_.log(LogLevel::kError,
+                     fmt::format("the last good configuration is not on disk: {}", written.error().message));
     }
   }
 }

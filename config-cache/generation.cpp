@@ -1,9 +1,9 @@
 #include "config-cache/generation.hpp"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstdint>
-
-#include <fmt/format.h>
 
 #include "config-cache/schema/generation_generated.h"
 #include "config-cache/snapshot_header.hpp"
@@ -34,8 +34,8 @@ Vector<T> write_list(Builder& to, const List& list, WriteOne write_one) {
 
 /// Always a string, also when it is empty: an element must not be missing.
 Vector<flatbuffers::String> write(Builder& to, const std::vector<std::string>& list) {
-  return write_list<flatbuffers::String>(
-      to, list, [](Builder& b, const std::string& text) { return b.CreateString(text); });
+  return write_list<flatbuffers::String>(to, list,
+                                         [](Builder& b, const std::string& text) { return b.CreateString(text); });
 }
 
 Offset<wire::Origin> write(Builder& to, const Origin& origin) {
@@ -52,10 +52,9 @@ Vector<wire::Item> write(Builder& to, const std::vector<MetadataItem>& items) {
 }
 
 Offset<wire::Component> write(Builder& to, const Component& component) {
-  return wire::CreateComponent(to, write(to, component.name), write(to, component.type),
-                               write(to, component.version), write(to, component.metadata),
-                               write(to, component.secret_store), component.ignore_errors,
-                               component.init_timeout.count(), write(to, component.scopes),
+  return wire::CreateComponent(to, write(to, component.name), write(to, component.type), write(to, component.version),
+                               write(to, component.metadata), write(to, component.secret_store),
+                               component.ignore_errors, component.init_timeout.count(), write(to, component.scopes),
                                write(to, component.compartment), write(to, component.origin));
 }
 
@@ -97,10 +96,9 @@ Offset<wire::Resiliency> write(Builder& to, const Resiliency& resiliency) {
         return wire::CreateCircuitBreaker(b, write(b, breaker.first), policy.max_requests, policy.interval.count(),
                                           policy.timeout.count(), write(b, policy.trip));
       });
-  return wire::CreateResiliency(to, write(to, resiliency.name), timeouts, retries, breakers,
-                                write(to, resiliency.apps), write(to, resiliency.component_inbound),
-                                write(to, resiliency.component_outbound), write(to, resiliency.scopes),
-                                write(to, resiliency.origin));
+  return wire::CreateResiliency(to, write(to, resiliency.name), timeouts, retries, breakers, write(to, resiliency.apps),
+                                write(to, resiliency.component_inbound), write(to, resiliency.component_outbound),
+                                write(to, resiliency.scopes), write(to, resiliency.origin));
 }
 
 Offset<wire::HttpEndpoint> write(Builder& to, const HttpEndpoint& endpoint) {
@@ -219,9 +217,8 @@ Subscription read(Reader& reader, const wire::Subscription& from) {
   });
   out.default_path = reader.text(from.default_path());
   out.dead_letter_topic = reader.text(from.dead_letter_topic());
-  reader.list(from.metadata(), [&](const wire::Pair& pair) {
-    out.metadata[reader.text(pair.name())] = reader.text(pair.value());
-  });
+  reader.list(from.metadata(),
+              [&](const wire::Pair& pair) { out.metadata[reader.text(pair.name())] = reader.text(pair.value()); });
   out.bulk = from.bulk();
   out.bulk_max_messages = from.bulk_max_messages();
   out.bulk_max_await = Nanos(from.bulk_max_await_ns());
@@ -308,20 +305,18 @@ Configuration read(Reader& reader, const wire::Configuration* from) {
   out.name = reader.text(from->name());
   out.sampling_rate = from->sampling_rate();
   reader.list(from->secret_scopes(), [&](const wire::SecretScope& scope) {
-    out.secret_scopes.push_back({reader.text(scope.store()), scope.allow_by_default(),
-                                 reader.texts(scope.allowed()), reader.texts(scope.denied())});
+    out.secret_scopes.push_back({reader.text(scope.store()), scope.allow_by_default(), reader.texts(scope.allowed()),
+                                 reader.texts(scope.denied())});
   });
   out.api_allowed = read(reader, from->api_allowed());
   out.api_denied = read(reader, from->api_denied());
   out.denied_component_types = reader.texts(from->denied_component_types());
   out.access_default_action = reader.text(from->access_default_action());
   out.access_trust_domain = reader.text(from->access_trust_domain());
-  reader.list(from->access_policies(), [&](const wire::AccessPolicy& policy) {
-    out.access_policies.push_back(read(reader, policy));
-  });
-  reader.list(from->features(), [&](const wire::Feature& feature) {
-    out.features[reader.text(feature.name())] = feature.enabled();
-  });
+  reader.list(from->access_policies(),
+              [&](const wire::AccessPolicy& policy) { out.access_policies.push_back(read(reader, policy)); });
+  reader.list(from->features(),
+              [&](const wire::Feature& feature) { out.features[reader.text(feature.name())] = feature.enabled(); });
   out.origin = read(reader, from->origin());
   return out;
 }
@@ -334,8 +329,7 @@ Generation read(Reader& reader, const wire::Generation& from) {
   reader.list(from.components(), [&](const wire::Component& one) { out.components.push_back(read(reader, one)); });
   reader.list(from.subscriptions(),
               [&](const wire::Subscription& one) { out.subscriptions.push_back(read(reader, one)); });
-  reader.list(from.resiliencies(),
-              [&](const wire::Resiliency& one) { out.resiliencies.push_back(read(reader, one)); });
+  reader.list(from.resiliencies(), [&](const wire::Resiliency& one) { out.resiliencies.push_back(read(reader, one)); });
   reader.list(from.http_endpoints(),
               [&](const wire::HttpEndpoint& one) { out.http_endpoints.push_back(read(reader, one)); });
   out.configuration = read(reader, from.configuration());
@@ -364,8 +358,8 @@ Result<void> check(const Generation& generation) {
 
 std::string encode(const Generation& generation) {
   Builder to(4096);
-  const auto components = write_list<wire::Component>(
-      to, generation.components, [](Builder& b, const Component& one) { return write(b, one); });
+  const auto components = write_list<wire::Component>(to, generation.components,
+                                                      [](Builder& b, const Component& one) { return write(b, one); });
   const auto subscriptions = write_list<wire::Subscription>(
       to, generation.subscriptions, [](Builder& b, const Subscription& one) { return write(b, one); });
   const auto resiliencies = write_list<wire::Resiliency>(

@@ -1,8 +1,8 @@
 #include "config-cache/generation.hpp"
 
-#include <limits>
-
 #include <gtest/gtest.h>
+
+#include <limits>
 
 #include "config-cache/snapshot_header.hpp"
 #include "config-cache/testing/sample.hpp"

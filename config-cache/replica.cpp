@@ -1,9 +1,9 @@
 #include "config-cache/replica.hpp"
 
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <tuple>
-
-#include <fmt/format.h>
 
 #include "bus/log.hpp"
 #include "config-cache/generation.hpp"

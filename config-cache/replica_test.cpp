@@ -1,11 +1,11 @@
 #include "config-cache/replica.hpp"
 
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
 #include <thread>
-
-#include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include "config-cache/durable_file.hpp"
 #include "config-cache/generation.hpp"

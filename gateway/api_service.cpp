@@ -75,8 +75,8 @@ Admission ApiService::admit(HttpRequest& request) {
   }
   if (entry == nullptr) {
     admission.refusal = HttpAnswer::error(
-        ErrorShape::kDaprJson, {404, "ERR_NOT_FOUND", "no route for " + std::string(head.method) + " " +
-                                                          std::string(head.path)});
+        ErrorShape::kDaprJson,
+        {404, "ERR_NOT_FOUND", "no route for " + std::string(head.method) + " " + std::string(head.path)});
     return admission;
   }
   const Route& route = *entry->route;

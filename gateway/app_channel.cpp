@@ -1,11 +1,11 @@
 #include "gateway/app_channel.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <map>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "bus/log.hpp"
 #include "bus/task_scope.hpp"
@@ -213,8 +213,8 @@ void AppChannel::Impl::arrived() {
   reachable_ = true;
   passes_ = !config_.health_check;
   ++incarnation_;
-  log(LogLevel::kInfo, fmt::format("app {} is reachable at {} (incarnation {})", config_.id, endpoint_->text,
-                                   incarnation_));
+  log(LogLevel::kInfo,
+      fmt::format("app {} is reachable at {} (incarnation {})", config_.id, endpoint_->text, incarnation_));
   observer_.app_changed(self_);
   if (config_.health_check) health_task_ = scope_.spawn(probe_health());
   ask();
@@ -282,9 +282,8 @@ Task<void> AppChannel::Impl::ask_one(std::string path, std::uint64_t incarnation
     status = answer ? answer->first : 0;
     body = answer ? std::move(answer->second) : std::string();
     if (answer && status < 500) break;
-    log_limit_.log(LogLevel::kWarning,
-                   fmt::format("app {}: GET {}: {}", config_.id, path,
-                               answer ? fmt::format("status {}", status) : answer.error().message));
+    log_limit_.log(LogLevel::kWarning, fmt::format("app {}: GET {}: {}", config_.id, path,
+                                                   answer ? fmt::format("status {}", status) : answer.error().message));
     if (attempt == kQueryTries) break;
     co_await loop_.sleep_until(loop_.deadline_in(pause));
     pause = std::min(pause * 2, kQueryLongestPause);
@@ -314,7 +313,8 @@ Result<void> AppChannel::Impl::may_call() const {
     return Error{Errc::kUnimplemented, fmt::format("app {}: app protocol {} is not supported yet; only http is",
                                                    config_.id, config_.app_protocol)};
   }
-  if (!endpoint_) return Error{Errc::kFailedPrecondition, fmt::format("app {}: {}", config_.id, endpoint_.error().message)};
+  if (!endpoint_)
+    return Error{Errc::kFailedPrecondition, fmt::format("app {}: {}", config_.id, endpoint_.error().message)};
   if (!reachable_) {
     return Error{Errc::kUnavailable, fmt::format("app {} does not listen on {}", config_.id, endpoint_->text)};
   }

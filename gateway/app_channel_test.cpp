@@ -26,7 +26,8 @@ class Observer final : public AppObserver {
     reachable = app.reachable();
     healthy = app.healthy();
   }
-  void app_answered(const AppChannel&, const std::string& path, std::uint16_t status, const std::string& body) override {
+  void app_answered(const AppChannel&, const std::string& path, std::uint16_t status,
+                    const std::string& body) override {
     answers.push_back(path + " " + std::to_string(status) + " " + body);
   }
 

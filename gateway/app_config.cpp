@@ -1,13 +1,13 @@
 #include "gateway/app_config.hpp"
 
+#include <fmt/format.h>
+#include <simdjson.h>
+
 #include <algorithm>
 #include <limits>
 #include <optional>
 #include <set>
 #include <type_traits>
-
-#include <fmt/format.h>
-#include <simdjson.h>
 
 #include "bus/json_writer.hpp"
 
@@ -59,8 +59,7 @@ Wrong read(element from, bool& to) {
 }
 
 template <class Number>
-  requires std::is_integral_v<Number>
-Wrong read(element from, Number& to) {
+requires std::is_integral_v<Number> Wrong read(element from, Number& to) {
   constexpr std::int64_t kLeast = std::is_signed_v<Number> ? -1 : 0;
   constexpr auto kMost = static_cast<std::int64_t>(
       std::min<std::uint64_t>(std::numeric_limits<Number>::max(), std::numeric_limits<std::int64_t>::max()));
@@ -106,10 +105,8 @@ void write(JsonWriter& json, Nanos span) {
 void write(JsonWriter& json, const std::string& value) { json.value(value); }
 void write(JsonWriter& json, bool value) { json.value(value); }
 template <class Number>
-  requires std::is_integral_v<Number>
-void write(JsonWriter& json, Number value) {
-  json.value(static_cast<std::int64_t>(value));
-}
+requires std::is_integral_v<Number>
+void write(JsonWriter& json, Number value) { json.value(static_cast<std::int64_t>(value)); }
 
 Error bad(const std::string& app, std::string_view member, std::string_view what) {
   return {Errc::kInvalidArgument, fmt::format("apps: app '{}': {} {}", app, member, what)};

@@ -1,10 +1,10 @@
 #include "gateway/calls.hpp"
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "bus/task_scope.hpp"
 
@@ -62,11 +62,14 @@ Task<void> Calls::serve(std::string capability, Incoming call) {
   Result<void> served;
   if (!targets_.granted(capability, target)) {
     ++counters_.calls_denied;
-    log_limit_.log(LogLevel::kWarning, fmt::format("{} called '{}', which its manifest does not grant", capability, target));
-    served = Error{Errc::kPermissionDenied, fmt::format("the manifest of {} does not grant calls to '{}'", capability, target)};
+    log_limit_.log(LogLevel::kWarning,
+                   fmt::format("{} called '{}', which its manifest does not grant", capability, target));
+    served = Error{Errc::kPermissionDenied,
+                   fmt::format("the manifest of {} does not grant calls to '{}'", capability, target)};
   } else if (call.head()->hops() >= kMaxHops) {
     ++counters_.calls_over_hop_limit;
-    served = Error{Errc::kFailedPrecondition, fmt::format("the call to '{}' was passed on {} times already", target, call.head()->hops())};
+    served = Error{Errc::kFailedPrecondition,
+                   fmt::format("the call to '{}' was passed on {} times already", target, call.head()->hops())};
   } else if (target != kApp) {
     served = co_await forward(call);
   } else if (AppChannel* const app = targets_.app(text(call.head()->app())); app != nullptr) {

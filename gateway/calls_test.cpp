@@ -41,7 +41,8 @@ class Targets final : public CallTargets {
 class CallsTest : public ::testing::Test {
  protected:
   CallsTest() {
-    books_ = std::make_unique<LinkPair>(loop_, [this](Incoming call) { return calls_.serve("books", std::move(call)); });
+    books_ =
+        std::make_unique<LinkPair>(loop_, [this](Incoming call) { return calls_.serve("books", std::move(call)); });
   }
 
   /// Links the capability that serves `vault.open`.

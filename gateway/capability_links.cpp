@@ -1,9 +1,9 @@
 #include "gateway/capability_links.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 #include <simdjson.h>
+
+#include <algorithm>
 
 #include "bus/json_writer.hpp"
 
@@ -60,17 +60,16 @@ Result<void> CapabilityLinks::set_manifests(const std::vector<std::shared_ptr<co
     auto listener = make_listener_(*manifest);
     Result<void> listens;
     if (listener) {
-      listens = (*listener)->listen([this, &capability](std::unique_ptr<Lane> lane) {
-        open_link(capability, std::move(lane), false);
-      });
+      listens = (*listener)->listen(
+          [this, &capability](std::unique_ptr<Lane> lane) { open_link(capability, std::move(lane), false); });
     } else {
       listens = listener.error();
     }
     if (listens) {
       capability.listener = *std::move(listener);
     } else {
-      outcome = Error{listens.error().code, fmt::format("capability '{}': {}", manifest->capability,
-                                                        listens.error().message)};
+      outcome = Error{listens.error().code,
+                      fmt::format("capability '{}': {}", manifest->capability, listens.error().message)};
     }
   }
   return outcome;
@@ -89,11 +88,10 @@ void CapabilityLinks::open_link(Capability& capability, std::unique_ptr<Lane> la
   }
   // Deleted from the loop, never from inside a task of its own link.
   EventLoop& loop = loop_;
-  std::shared_ptr<Instance> instance(
-      new Instance(loop_, capability.manifest, linked_in), [&loop](Instance* last) {
-        const std::shared_ptr<Instance> keep(last);
-        loop.post([keep] {});
-      });
+  std::shared_ptr<Instance> instance(new Instance(loop_, capability.manifest, linked_in), [&loop](Instance* last) {
+    const std::shared_ptr<Instance> keep(last);
+    loop.post([keep] {});
+  });
   instance->facts.capability = capability.manifest->capability;
   instance->facts.since = loop_.now();
 
@@ -185,8 +183,8 @@ void CapabilityLinks::on_hello(Instance& instance, const Frame& frame) {
 
 void CapabilityLinks::on_down(Instance& instance, const Error& reason) {
   const auto keep = instance.shared_from_this();
-  log_.log(LogLevel::kInfo, fmt::format("{} '{}': link ended: {}", instance.capability(), instance.facts.instance,
-                                        reason.message));
+  log_.log(LogLevel::kInfo,
+           fmt::format("{} '{}': link ended: {}", instance.capability(), instance.facts.instance, reason.message));
   Capability& capability = capabilities_.find(instance.capability())->second;
   std::erase_if(capability.instances, [&](const auto& other) { return other.get() == &instance; });
   instance.lost();
@@ -195,9 +193,8 @@ void CapabilityLinks::on_down(Instance& instance, const Error& reason) {
   ++counters_.links_lost;
   instance.facts.since = loop_.now();
   instance.facts.in_flight = 0;
-  const bool replaced = std::ranges::any_of(capability.instances, [&](const auto& other) {
-    return other->facts.instance == instance.facts.instance;
-  });
+  const bool replaced = std::ranges::any_of(
+      capability.instances, [&](const auto& other) { return other->facts.instance == instance.facts.instance; });
   if (replaced) return;
   if (capability.gone.size() >= kMostRemembered) capability.gone.erase(capability.gone.begin());
   capability.gone.push_back(instance.facts);

@@ -1,10 +1,10 @@
 #include "gateway/client_socket.hpp"
 
-#include <cerrno>
-#include <cstring>
-
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 namespace caisson::gateway {
 
@@ -49,7 +49,8 @@ Task<Result<std::size_t>> ClientSocket::read(std::span<char> to, Deadline deadli
       if (errno != EAGAIN) co_return broke();
       readable_ = false;
     }
-    if (co_await can_read_.wait(loop_, deadline) == Wake::kDeadline) {
+    const Wake wake = co_await can_read_.wait(loop_, deadline);
+    if (wake == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "the client sent nothing in time"};
     }
   }
@@ -68,7 +69,8 @@ Task<Result<void>> ClientSocket::write(std::span<iovec> pieces, Nanos patience) 
     if (sent < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) co_return broke();
-      if (co_await can_write_.wait(loop_, loop_.deadline_in(patience)) == Wake::kDeadline) {
+      const Wake wake = co_await can_write_.wait(loop_, loop_.deadline_in(patience));
+      if (wake == Wake::kDeadline) {
         co_return Error{Errc::kDeadlineExceeded, "the client took nothing in time"};
       }
       continue;

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <functional>
 #include <span>
-
-#include <sys/uio.h>
 
 #include "bus/event_loop.hpp"
 #include "bus/result.hpp"

@@ -1,8 +1,8 @@
 #include "gateway/config_relay.hpp"
 
-#include <charconv>
-
 #include <fmt/format.h>
+
+#include <charconv>
 
 #include "config-cache/generation.hpp"
 
@@ -31,8 +31,8 @@ ConfigRelay::ConfigRelay(EventLoop& loop, CapabilityLinks& links, InForce in_for
 void ConfigRelay::on_frame(Instance& from, const Frame& frame) {
   if (frame->status() == 200) return answer(from, frame);
   if (!from.manifest().publishes_config) {
-    log_.log(LogLevel::kWarning, fmt::format("{} published configuration, which its manifest does not grant",
-                                             from.capability()));
+    log_.log(LogLevel::kWarning,
+             fmt::format("{} published configuration, which its manifest does not grant", from.capability()));
     return;
   }
   publish(from, frame);
@@ -52,8 +52,8 @@ void ConfigRelay::publish(Instance& from, const Frame& frame) {
     return;
   }
   Kept& kept = kept_[audience];
-  const bool newer = generation->term != kept.term ? generation->term > kept.term
-                                                   : generation->sequence > kept.sequence;
+  const bool newer =
+      generation->term != kept.term ? generation->term > kept.term : generation->sequence > kept.sequence;
   if (!newer && !kept.snapshot.empty()) return;
   kept = {generation->term, generation->sequence, std::string(frame.payload())};
   if (!settled_ && !settle_.started()) settle_.start_after(kSettleTime);
@@ -69,9 +69,8 @@ void ConfigRelay::take_own(const config::Generation& generation) {
   told.kind = wire::Kind::Config;
   told.target = kGateway;
   told.status = 200;
-  told.headers = {{"answer", "1"},
-                  {"term", std::to_string(generation.term)},
-                  {"sequence", std::to_string(generation.sequence)}};
+  told.headers = {
+      {"answer", "1"}, {"term", std::to_string(generation.term)}, {"sequence", std::to_string(generation.sequence)}};
   tell_publishers(told);
 }
 
@@ -83,9 +82,8 @@ void ConfigRelay::answer(Instance& from, const Frame& frame) {
   told.status = 200;
   told.error = errc_from_wire(frame->error());
   told.message = text(frame->message());
-  told.headers = {{"answer", "1"},
-                  {"term", std::string(headers.get("term"))},
-                  {"sequence", std::string(headers.get("sequence"))}};
+  told.headers = {
+      {"answer", "1"}, {"term", std::string(headers.get("term"))}, {"sequence", std::string(headers.get("sequence"))}};
   if (told.error == Errc::kOk) {
     from.facts.config_term = number_of(headers.get("term"));
     from.facts.config_sequence = number_of(headers.get("sequence"));

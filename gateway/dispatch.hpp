@@ -53,7 +53,12 @@ class Dispatch {
     Nanos stream_deadline = std::chrono::minutes(10);
   };
   Dispatch(EventLoop& loop, CapabilityLinks& links, RequestWindow& window, GatewayCounters& counters, Options options)
-      : loop_(loop), links_(links), window_(window), counters_(counters), options_(options), parking_(loop, Parking::Limits{}) {}
+      : loop_(loop),
+        links_(links),
+        window_(window),
+        counters_(counters),
+        options_(options),
+        parking_(loop, Parking::Limits{}) {}
 
   /// Sends a request with its whole body and waits for the answer. Dropping the task cancels it.
   Task<Answer> call(RoutedRequest request, Buffer body);
@@ -67,8 +72,8 @@ class Dispatch {
 
  private:
   /// An instance with room, after waiting as long as it takes and may.
-  Task<Result<std::shared_ptr<Instance>>> find_room(const RoutedRequest& request, std::size_t bytes,
-                                                    Deadline deadline, Deadline& queued_until);
+  Task<Result<std::shared_ptr<Instance>>> find_room(const RoutedRequest& request, std::size_t bytes, Deadline deadline,
+                                                    Deadline& queued_until);
   GatewayError refused(const Route& route, const Error& error);
   GatewayError failed(const Error& error);
 

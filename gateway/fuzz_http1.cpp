@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const auto table = [] {
     auto manifest = std::make_shared<Manifest>();
     manifest->capability = "fuzzed";
-    manifest->routes = {{.number = 1, .method = "GET", .path = "/a/{b}/{c...}"}, {.number = 2, .method = "*", .path = "/a/{b}"}};
+    manifest->routes = {{.number = 1, .method = "GET", .path = "/a/{b}/{c...}"},
+                        {.number = 2, .method = "*", .path = "/a/{b}"}};
     return *RouteTable::make({manifest}, {});
   }();
   if (size == 0) return 0;

@@ -1,10 +1,10 @@
 #include "gateway/gateway.hpp"
 
-#include <algorithm>
-#include <ctime>
-
 #include <fmt/format.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
 
 #include "bus/json_writer.hpp"
 #include "gateway/app_frames.hpp"
@@ -102,7 +102,8 @@ Result<void> Gateway::link_inproc(Manifest manifest, std::unique_ptr<Lane> lane)
 std::vector<std::shared_ptr<const Manifest>> Gateway::all_manifests() const {
   auto all = linked_in_;
   for (const auto& manifest : folder_.manifests()) {
-    const bool taken = std::ranges::any_of(linked_in_, [&](const auto& m) { return m->capability == manifest->capability; });
+    const bool taken =
+        std::ranges::any_of(linked_in_, [&](const auto& m) { return m->capability == manifest->capability; });
     if (!taken) all.push_back(manifest);
   }
   return all;

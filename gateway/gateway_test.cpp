@@ -1,7 +1,5 @@
 #include "gateway/gateway.hpp"
 
-#include <filesystem>
-
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +7,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 #include "bus/inproc_lane.hpp"
 #include "bus/testing/fake_clock.hpp"
@@ -234,8 +234,8 @@ TEST_F(GatewayTest, ARequestCrossesWithItsPartsAndTheAnswerComesBack) {
   Client client(port_);
 
   const std::string answer = exchange(
-      client, get("/v1/things/b/k%2F1?x=1&y=%20", "X-Mine: 1\r\nConnection: X-Hop\r\nX-Hop: 2\r\ndapr-api-token: t\r\n"),
-      "#");
+      client,
+      get("/v1/things/b/k%2F1?x=1&y=%20", "X-Mine: 1\r\nConnection: X-Hop\r\nX-Hop: 2\r\ndapr-api-token: t\r\n"), "#");
 
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(answer, HasSubstr("GET /v1/things/b/k%2F1?x=1&y=%20 box=b key=k/1|Host:h|X-Mine:1#"));
@@ -528,15 +528,18 @@ TEST_F(GatewayTest, TwoThousandConnectionsAtOnceLoseNothing) {
   std::vector<bool> served(kMany, false);
   for (std::size_t i = 0; i < kMany; ++i) clients.push_back(std::make_unique<Client>(port_));
   std::size_t count = 0;
-  run_until(loop_, [&] {
-    for (std::size_t i = 0; i < kMany; ++i) {
-      if (!sent[i]) sent[i] = clients[i]->send(post("/v1/things/b", "n" + std::to_string(i) + "."));
-      if (served[i] || clients[i]->received().find("#n" + std::to_string(i) + ".") == std::string::npos) continue;
-      served[i] = true;
-      ++count;
-    }
-    return count == kMany;
-  }, std::chrono::seconds(120));
+  run_until(
+      loop_,
+      [&] {
+        for (std::size_t i = 0; i < kMany; ++i) {
+          if (!sent[i]) sent[i] = clients[i]->send(post("/v1/things/b", "n" + std::to_string(i) + "."));
+          if (served[i] || clients[i]->received().find("#n" + std::to_string(i) + ".") == std::string::npos) continue;
+          served[i] = true;
+          ++count;
+        }
+        return count == kMany;
+      },
+      std::chrono::seconds(120));
   EXPECT_EQ(gateway_->counters().requests_overloaded, 0U);
 }
 

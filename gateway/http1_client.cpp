@@ -1,9 +1,9 @@
 #include "gateway/http1_client.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "bus/task_scope.hpp"
 #include "gateway/http_headers.hpp"
@@ -154,8 +154,8 @@ struct HttpReply::Shared {
   static Task<Result<void>> receive(Shared& shared, Connection& connection, Deadline deadline);
   static Task<std::optional<Failure>> exchange(Shared& shared, Connection& connection, std::string head,
                                                Deadline deadline);
-  static Task<void> send_rest(Connection& connection, std::string head, std::string_view first,
-                              std::string_view suffix, Deadline deadline);
+  static Task<void> send_rest(Connection& connection, std::string head, std::string_view first, std::string_view suffix,
+                              Deadline deadline);
   static Task<Result<void>> send_stream(Connection& connection, Deadline deadline);
 };
 

@@ -43,8 +43,8 @@ class Http1ClientTest : public ::testing::Test {
     }
   }
 
-  Result<Answered> send(Http1Client& client, std::string_view method, std::string_view path,
-                        std::string_view body = {}, std::vector<Field> headers = {}) {
+  Result<Answered> send(Http1Client& client, std::string_view method, std::string_view path, std::string_view body = {},
+                        std::vector<Field> headers = {}) {
     HttpRequestHead head;
     head.method = method;
     head.path = path;
@@ -148,13 +148,18 @@ TEST_F(Http1ClientTest, NobodyThereIsUnavailable) {
 
 TEST_F(Http1ClientTest, ConnectionHeadersStayOnTheirConnection) {
   HttpServer server(loop_, [](const SeenRequest&) {
-    return reply_text(200, "x", "Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: timeout=5\r\nX-Yours: 2\r\n");
+    return reply_text(200, "x",
+                      "Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: timeout=5\r\nX-Yours: 2\r\n");
   });
   Http1Client client = client_of(server);
 
   const auto answer = send(client, "GET", "/", {},
-                           {{"Connection", "X-Hop"}, {"X-Hop", "1"}, {"Te", "trailers"}, {"Host", "elsewhere"},
-                            {"Content-Length", "7"}, {"X-Kept", "yes"}});
+                           {{"Connection", "X-Hop"},
+                            {"X-Hop", "1"},
+                            {"Te", "trailers"},
+                            {"Host", "elsewhere"},
+                            {"Content-Length", "7"},
+                            {"X-Kept", "yes"}});
 
   ASSERT_TRUE(answer) << answer.error().message;
   using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -165,8 +170,9 @@ TEST_F(Http1ClientTest, ConnectionHeadersStayOnTheirConnection) {
 
 TEST_F(Http1ClientTest, ChunkedAnswerIsPutTogetherAndTheConnectionKept) {
   HttpServer server(loop_, [](const SeenRequest&) {
-    return std::string("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-                       "5;note=x\r\nhello\r\n7\r\n, world\r\n0\r\nTrailer: t\r\n\r\n");
+    return std::string(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5;note=x\r\nhello\r\n7\r\n, world\r\n0\r\nTrailer: t\r\n\r\n");
   });
   Http1Client client = client_of(server);
 
@@ -194,7 +200,8 @@ TEST_F(Http1ClientTest, AnswerWithoutLengthEndsWithItsConnection) {
 }
 
 TEST_F(Http1ClientTest, AnswerToHeadHasNoBodyWhateverItsLength) {
-  HttpServer server(loop_, [](const SeenRequest&) { return std::string("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"); });
+  HttpServer server(loop_,
+                    [](const SeenRequest&) { return std::string("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"); });
   Http1Client client = client_of(server);
 
   const auto answer = send(client, "HEAD", "/");
@@ -228,7 +235,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
                       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
                       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
-                      "HTTP/1.1 200 OK\r\nX: " + std::string(40'000, 'x') + "\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"));
+                      "HTTP/1.1 200 OK\r\nX: " + std::string(40'000, 'x') + "\r\n\r\n",
+                      "HTTP/1.1 100 Continue\r\n\r\n"));
 
 TEST_F(Http1ClientTest, WhatWouldBeNoHttpIsNotSent) {
   HttpServer server(loop_, [](const SeenRequest&) { return reply_text(200, "x"); });

@@ -1,9 +1,9 @@
 #include "gateway/http1_connection.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <charconv>
-
-#include <fmt/format.h>
 
 #include "bus/task_scope.hpp"
 #include "gateway/response_head.hpp"
@@ -258,8 +258,8 @@ Task<Http1Connection::Next> Http1Connection::write(HttpAnswer& answer, Next next
   const bool to_head = parser_.head().method == "HEAD";
   if (is_bodiless(status)) {
     body = {};
-  } else if (const std::string_view said = answer.reply ? answer.reply->head.headers().get("content-length")
-                                                        : std::string_view();
+  } else if (const std::string_view said =
+                 answer.reply ? answer.reply->head.headers().get("content-length") : std::string_view();
              to_head && body.empty() && !said.empty() && said.find_first_not_of("0123456789") == said.npos) {
     append_header(head_, "Content-Length", said);
   } else {

@@ -70,8 +70,8 @@ class Http1Connection {
   const HttpOptions& options_;
   GatewayCounters& counters_;
   std::function<void()> abandon_;
-  bool idle_ = false;      // waits for a request to begin
-  bool serving_ = false;   // waits for somebody else than the client
+  bool idle_ = false;     // waits for a request to begin
+  bool serving_ = false;  // waits for somebody else than the client
   bool abandoned_ = false;
   bool finishing_ = false;
   bool continue_sent_ = false;
@@ -80,9 +80,9 @@ class Http1Connection {
 
   Http1Parser parser_;
   HttpRequest request_;
-  std::string input_;          // bytes read and not yet parsed begin at input_at_
+  std::string input_;  // bytes read and not yet parsed begin at input_at_
   std::size_t input_at_ = 0;
-  std::string head_;           // the answer's head, reused
+  std::string head_;  // the answer's head, reused
   ClientSocket socket_;
 };
 

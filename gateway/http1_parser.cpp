@@ -1,9 +1,8 @@
 #include "gateway/http1_parser.hpp"
 
+#include <boost/beast/http/basic_parser.hpp>
 #include <limits>
 #include <optional>
-
-#include <boost/beast/http/basic_parser.hpp>
 
 #include "gateway/http_headers.hpp"
 

@@ -52,7 +52,8 @@ Seen parse(std::string_view bytes, std::size_t size, std::size_t limit = 4096) {
 constexpr std::string_view kThree =
     "\r\nGET /a/b%20c?x=1&y HTTP/1.1\r\nHost: h\r\nX-Long:  value \r\n\r\n"
     "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
-    "PUT /q HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n4\r\ndefg\r\n0\r\nTrailer: t\r\n\r\n";
+    "PUT /q HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n4\r\ndefg\r\n0\r\nTrailer: "
+    "t\r\n\r\n";
 
 TEST(Http1ParserTest, PipelinedRequestsReadTheSameHoweverTheyAreSplit) {
   const Seen whole = parse(kThree, kThree.size());
@@ -78,7 +79,8 @@ TEST(Http1ParserTest, WhatIsNoRequestIsRefused) {
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "GET x HTTP/1.1\r\nHost: h\r\n\r\n"}) {
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "GET x HTTP/1.1\r\nHost: h\r\n\r\n"}) {
     const Seen seen = parse(bad, bad.size());
     ASSERT_TRUE(seen.error) << bad;
     EXPECT_EQ(*seen.error, Errc::kInvalidArgument) << bad;

@@ -1,9 +1,8 @@
 #include "gateway/http1_response_parser.hpp"
 
-#include <limits>
-
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
+#include <limits>
 
 #include "gateway/http_headers.hpp"
 
@@ -79,8 +78,7 @@ class Http1ResponseParser::Beast final : public http::basic_parser<false> {
   int encodings_ = 0;
 };
 
-Http1ResponseParser::Http1ResponseParser(bool to_head)
-    : to_head_(to_head), beast_(std::make_unique<Beast>(*this)) {}
+Http1ResponseParser::Http1ResponseParser(bool to_head) : to_head_(to_head), beast_(std::make_unique<Beast>(*this)) {}
 Http1ResponseParser::~Http1ResponseParser() = default;
 
 Result<void> Http1ResponseParser::feed(std::string_view bytes) {

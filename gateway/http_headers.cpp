@@ -8,8 +8,9 @@
 namespace caisson::gateway {
 
 bool is_connection_header(std::string_view name) {
-  constexpr std::string_view kNames[] = {"connection", "keep-alive", "proxy-connection", "proxy-authenticate",
-                                         "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"};
+  constexpr std::string_view kNames[] = {
+      "connection", "keep-alive",        "proxy-connection", "proxy-authenticate", "proxy-authorization", "te",
+      "trailer",    "transfer-encoding", "upgrade"};
   return std::ranges::any_of(kNames, [&](std::string_view other) { return equal_ignoring_case(name, other); });
 }
 

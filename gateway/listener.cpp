@@ -1,8 +1,5 @@
 #include "gateway/listener.hpp"
 
-#include <cerrno>
-#include <cstring>
-
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -11,6 +8,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 namespace caisson::gateway {
 
@@ -29,10 +29,10 @@ union Address {
 };
 
 Error system_error(std::string_view what) {
-  const Errc code = errno == EADDRINUSE                    ? Errc::kAlreadyExists
-                    : errno == EACCES                      ? Errc::kPermissionDenied
-                    : errno == EMFILE || errno == ENFILE   ? Errc::kResourceExhausted
-                                                           : Errc::kInternal;
+  const Errc code = errno == EADDRINUSE                  ? Errc::kAlreadyExists
+                    : errno == EACCES                    ? Errc::kPermissionDenied
+                    : errno == EMFILE || errno == ENFILE ? Errc::kResourceExhausted
+                                                         : Errc::kInternal;
   return {code, fmt::format("{}: {}", what, std::strerror(errno))};
 }
 

@@ -1,14 +1,14 @@
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <iostream>
-
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
 
 #include "bus/inproc_lane.hpp"
 #include "bus/log.hpp"
@@ -76,8 +76,8 @@ void add_flags(CLI::App& cli, Flags& flags) {
   cli.add_option("--app-health-check-path", app.health_path);
   cli.add_option_function<std::int64_t>("--app-health-probe-interval",
                                         [&app](std::int64_t s) { app.health_interval = std::chrono::seconds(s); });
-  cli.add_option_function<std::int64_t>("--app-health-probe-timeout",
-                                        [&app](std::int64_t ms) { app.health_timeout = std::chrono::milliseconds(ms); });
+  cli.add_option_function<std::int64_t>(
+      "--app-health-probe-timeout", [&app](std::int64_t ms) { app.health_timeout = std::chrono::milliseconds(ms); });
   cli.add_option("--app-health-threshold", app.health_threshold);
   cli.add_option("--admin-port", flags.admin_port, "/metrics and /status; 0: the system chooses");
   cli.add_option("--log-level", flags.log_level);

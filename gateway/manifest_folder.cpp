@@ -1,10 +1,10 @@
 #include "gateway/manifest_folder.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "bus/log.hpp"
 #include "bus/wire.hpp"
@@ -35,8 +35,8 @@ Result<void> ManifestFolder::start() {
 bool ManifestFolder::scan() {
   std::set<std::string> present;
   std::error_code code;
-  for (auto it = std::filesystem::directory_iterator(folder_, code); !code && it != std::filesystem::directory_iterator();
-       it.increment(code)) {
+  for (auto it = std::filesystem::directory_iterator(folder_, code);
+       !code && it != std::filesystem::directory_iterator(); it.increment(code)) {
     const std::string name = it->path().filename().string();
     if (name.ends_with(".json") && !name.starts_with('.') && present.size() < kMostManifests) present.insert(name);
   }
@@ -51,8 +51,8 @@ bool ManifestFolder::scan() {
   Manifests found;
   for (const auto& [name, file] : files_) {
     if (file.manifest == nullptr) continue;
-    const bool twice = std::ranges::any_of(
-        found, [&](const auto& other) { return other->capability == file.manifest->capability; });
+    const bool twice =
+        std::ranges::any_of(found, [&](const auto& other) { return other->capability == file.manifest->capability; });
     if (twice) {
       log(LogLevel::kError, fmt::format("{}/{}: another file has a manifest for '{}'; this one is left out", folder_,
                                         name, file.manifest->capability));
@@ -77,8 +77,8 @@ void ManifestFolder::look_at(const std::string& name, File& file) {
   Result<Manifest> manifest = parse_manifest(*content);
   const int distance = manifest ? static_cast<int>(manifest->schema_version) - kSchemaVersion : 0;
   if (manifest && manifest->schema_version != 0 && (distance < -1 || distance > 1)) {
-    manifest = Error{Errc::kFailedPrecondition,
-                     fmt::format("schema version {} is not understood", manifest->schema_version)};
+    manifest =
+        Error{Errc::kFailedPrecondition, fmt::format("schema version {} is not understood", manifest->schema_version)};
   }
   if (!manifest) {
     log(LogLevel::kError, fmt::format("{}: {}{}", path, manifest.error().message,

@@ -1,14 +1,13 @@
 #include "gateway/metrics.hpp"
 
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <map>
 #include <set>
-
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
-
-#include <unistd.h>
 
 #include "bus/json_writer.hpp"
 #include "sdk/counters.hpp"
@@ -26,7 +25,7 @@ using Labels = std::vector<ClientMetric::Label>;
 struct OwnCounter {
   const char* name;
   const char* help;
-  std::uint64_t GatewayCounters::* value;
+  std::uint64_t GatewayCounters::*value;
   bool is_gauge = false;
 };
 
@@ -35,14 +34,19 @@ constexpr OwnCounter kOwn[] = {
     {"caisson_gateway_connections_open", "Connections open now", &GatewayCounters::connections_open, true},
     {"caisson_gateway_requests_total", "Requests read", &GatewayCounters::requests},
     {"caisson_gateway_requests_malformed_total", "Requests that were no HTTP", &GatewayCounters::requests_malformed},
-    {"caisson_gateway_requests_unauthenticated_total", "Requests without the token", &GatewayCounters::requests_unauthenticated},
+    {"caisson_gateway_requests_unauthenticated_total", "Requests without the token",
+     &GatewayCounters::requests_unauthenticated},
     {"caisson_gateway_requests_too_large_total", "Requests over a limit of size", &GatewayCounters::requests_too_large},
-    {"caisson_gateway_requests_parked_total", "Requests that waited for an instance", &GatewayCounters::requests_parked},
+    {"caisson_gateway_requests_parked_total", "Requests that waited for an instance",
+     &GatewayCounters::requests_parked},
     {"caisson_gateway_requests_resent_total", "Requests sent to a second instance", &GatewayCounters::requests_resent},
-    {"caisson_gateway_requests_overloaded_total", "Requests answered with overload", &GatewayCounters::requests_overloaded},
+    {"caisson_gateway_requests_overloaded_total", "Requests answered with overload",
+     &GatewayCounters::requests_overloaded},
     {"caisson_gateway_requests_too_late_total", "Requests whose deadline passed", &GatewayCounters::requests_too_late},
-    {"caisson_gateway_requests_unknown_outcome_total", "Requests that died with their instance", &GatewayCounters::requests_unknown_outcome},
-    {"caisson_gateway_requests_quarantined_total", "Requests that killed two instances", &GatewayCounters::requests_quarantined},
+    {"caisson_gateway_requests_unknown_outcome_total", "Requests that died with their instance",
+     &GatewayCounters::requests_unknown_outcome},
+    {"caisson_gateway_requests_quarantined_total", "Requests that killed two instances",
+     &GatewayCounters::requests_quarantined},
     {"caisson_gateway_calls_total", "Calls by capabilities", &GatewayCounters::calls},
     {"caisson_gateway_calls_denied_total", "Calls that no manifest grants", &GatewayCounters::calls_denied},
     {"caisson_gateway_calls_over_hop_limit_total", "Calls passed on too often", &GatewayCounters::calls_over_hop_limit},
@@ -112,9 +116,12 @@ void add_apps(Families& families, const Facts& facts) {
   for (const AppChannel* app : facts.apps()) {
     const Labels labels = {{"app", app->config().id}};
     families.add("caisson_app_reachable", "The app's port accepts connections", true, labels, app->reachable() ? 1 : 0);
-    families.add("caisson_app_healthy", "The app is reachable and passes its health check", true, labels, app->healthy() ? 1 : 0);
-    families.add("caisson_app_incarnations_total", "Times the app was seen to begin", false, labels, static_cast<double>(app->incarnation()));
-    families.add("caisson_app_calls_in_flight", "Calls to the app under way", true, labels, static_cast<double>(app->calls_in_flight()));
+    families.add("caisson_app_healthy", "The app is reachable and passes its health check", true, labels,
+                 app->healthy() ? 1 : 0);
+    families.add("caisson_app_incarnations_total", "Times the app was seen to begin", false, labels,
+                 static_cast<double>(app->incarnation()));
+    families.add("caisson_app_calls_in_flight", "Calls to the app under way", true, labels,
+                 static_cast<double>(app->calls_in_flight()));
   }
 }
 

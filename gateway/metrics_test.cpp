@@ -1,11 +1,11 @@
 #include "gateway/metrics.hpp"
 
+#include <gtest/gtest.h>
+#include <simdjson.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-
-#include <gtest/gtest.h>
-#include <simdjson.h>
 
 #include "bus/testing/fake_clock.hpp"
 #include "gateway/testing/fake_facts.hpp"
@@ -115,8 +115,8 @@ TEST_F(MetricsTest, StatusSaysWhatRuns) {
   config.app_port = 8080;
   const AppChannel channel(loop, config, observer);
   facts_.channels = {&channel};
-  CapabilityFacts& books = facts_.add(
-      "books", R"({"components":[{"name":"a","type":"t","version":"v1","state":"DOWN","reason":"away"}]})");
+  CapabilityFacts& books =
+      facts_.add("books", R"({"components":[{"name":"a","type":"t","version":"v1","state":"DOWN","reason":"away"}]})");
   books.parked = 4;
   InstanceFacts& instance = books.instances[0];
   instance.pid = 42;
@@ -129,12 +129,14 @@ TEST_F(MetricsTest, StatusSaysWhatRuns) {
   const std::string json = render_status(facts_, std::chrono::seconds(110), std::chrono::seconds(50));
 
   const std::string pid = std::to_string(::getpid());
-  EXPECT_EQ(json, std::string(R"({"version":")") + CAISSON_VERSION + R"(","pid":)" + pid + R"(,"uptimeSeconds":60,)" +
-                      R"("apps":[{"id":"shop","httpPort":3501,"port":8080,"reachable":false,"healthy":false,"incarnation":0}],)" +
-                      R"("capabilities":[{"name":"books","configured":true,"parked":4,"instances":[{"instance":"books-1",)" +
-                      R"("pid":42,"version":"1","linked":true,"draining":false,"sinceSeconds":10,"inFlight":3,)" +
-                      R"("config":{"term":5,"sequence":6},"components":[{"name":"a","type":"t","version":"v1",)" +
-                      R"("state":"DOWN","reason":"away"}]}]}]})");
+  EXPECT_EQ(
+      json,
+      std::string(R"({"version":")") + CAISSON_VERSION + R"(","pid":)" + pid + R"(,"uptimeSeconds":60,)" +
+          R"("apps":[{"id":"shop","httpPort":3501,"port":8080,"reachable":false,"healthy":false,"incarnation":0}],)" +
+          R"("capabilities":[{"name":"books","configured":true,"parked":4,"instances":[{"instance":"books-1",)" +
+          R"("pid":42,"version":"1","linked":true,"draining":false,"sinceSeconds":10,"inFlight":3,)" +
+          R"("config":{"term":5,"sequence":6},"components":[{"name":"a","type":"t","version":"v1",)" +
+          R"("state":"DOWN","reason":"away"}]}]}]})");
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ Task<Result<void>> Parking::wait(std::string_view capability, std::size_t bytes,
     co_return Error{Errc::kUnavailable, "no instance is there, and too many requests wait for one"};
   }
   const Place place(*this, lot, bytes);
-  if (co_await lot.arrived.wait(loop_, until) == Wake::kDeadline) {
+  const Wake wake = co_await lot.arrived.wait(loop_, until);
+  if (wake == Wake::kDeadline) {
     co_return Error{Errc::kUnavailable, "no instance came in time"};
   }
   co_return ok();

@@ -118,8 +118,8 @@ TEST_F(QueuesTest, ParkingIsBoundedInEntriesBytesAndTime) {
   clock_.advance(std::chrono::seconds(30));
   turn();
 
-  EXPECT_EQ(order_, (std::vector<std::string>{"big:UNAVAILABLE", "third:UNAVAILABLE", "p1:UNAVAILABLE",
-                                              "p2:UNAVAILABLE"}));
+  EXPECT_EQ(order_,
+            (std::vector<std::string>{"big:UNAVAILABLE", "third:UNAVAILABLE", "p1:UNAVAILABLE", "p2:UNAVAILABLE"}));
 }
 
 TEST(RequestWindowTest, ASlotIsReusedWithAHigherGeneration) {

@@ -1,8 +1,8 @@
 #include "gateway/route_table.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace caisson::gateway {
 
@@ -41,9 +41,8 @@ bool share_a_method(std::string_view a, std::string_view b) {
 }
 
 bool matches(const std::vector<RouteRule>& rules, const Route& route) {
-  return std::ranges::any_of(rules, [&](const RouteRule& rule) {
-    return rule.group == route.group && rule.version == route.version;
-  });
+  return std::ranges::any_of(
+      rules, [&](const RouteRule& rule) { return rule.group == route.group && rule.version == route.version; });
 }
 
 std::string describe(const Manifest& manifest, const Route& route) {
@@ -51,8 +50,8 @@ std::string describe(const Manifest& manifest, const Route& route) {
 }
 
 Error overlap(const RouteEntry& one, const Manifest& manifest, const Route& route) {
-  return {Errc::kAlreadyExists, fmt::format("routes overlap: {} and {}", describe(*one.manifest, *one.route),
-                                            describe(manifest, route))};
+  return {Errc::kAlreadyExists,
+          fmt::format("routes overlap: {} and {}", describe(*one.manifest, *one.route), describe(manifest, route))};
 }
 
 /// Splits a raw path and cleans it on the way: empty segments and "." vanish, ".." takes its parent.
@@ -158,7 +157,8 @@ Result<void> RouteTable::add(const std::shared_ptr<const Manifest>& manifest, co
     if (segment.empty()) return invalid("a parameter without a name");
     entry.parameter_names.emplace_back(segment);
   }
-  if (!route.selector.empty() && std::ranges::find(entry.parameter_names, route.selector) == entry.parameter_names.end()) {
+  if (!route.selector.empty() &&
+      std::ranges::find(entry.parameter_names, route.selector) == entry.parameter_names.end()) {
     return invalid("the selector is none of the path's parameters");
   }
   auto& entries = tail ? node->tails : node->here;

@@ -58,8 +58,8 @@ class RouteMatch {
 class RouteTable {
  public:
   /// kAlreadyExists names both manifests of an overlap; kInvalidArgument a path that is none.
-  static Result<std::shared_ptr<const RouteTable>> make(
-      const std::vector<std::shared_ptr<const Manifest>>& manifests, const RouteRules& rules);
+  static Result<std::shared_ptr<const RouteTable>> make(const std::vector<std::shared_ptr<const Manifest>>& manifests,
+                                                        const RouteRules& rules);
   ~RouteTable();
 
   /// Finds the most specific route for method and raw path: a literal before a parameter before a

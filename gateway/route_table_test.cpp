@@ -90,9 +90,8 @@ TEST_F(RouteTableTest, AHostilePathOfManySegmentsGoesToTheFallback) {
 }
 
 TEST(RouteTableErrors, OverlappingRoutesNameBothManifests) {
-  const auto made = RouteTable::make({manifest("one", {route(1, "GET,POST", "/v1/{a}/x")}),
-                                      manifest("two", {route(1, "POST", "/v1/{b}/x")})},
-                                     {});
+  const auto made = RouteTable::make(
+      {manifest("one", {route(1, "GET,POST", "/v1/{a}/x")}), manifest("two", {route(1, "POST", "/v1/{b}/x")})}, {});
   ASSERT_FALSE(made);
   EXPECT_THAT(made.error().message, HasSubstr("'one'"));
   EXPECT_THAT(made.error().message, HasSubstr("'two'"));

@@ -39,15 +39,13 @@ std::string_view trim(std::string_view text) {
 bool is_baggage_key(std::string_view text) {
   constexpr std::string_view kOther = "!#$%&'*+-.^_`|~";
   return !text.empty() && std::ranges::all_of(text, [&](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kOther.find(c) != kOther.npos;
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || kOther.find(c) != kOther.npos;
   });
 }
 
 bool is_baggage_value(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) {
-    return c > ' ' && c < 0x7F && c != '"' && c != ',' && c != ';' && c != '\\';
-  });
+  return std::ranges::all_of(
+      text, [](char c) { return c > ' ' && c < 0x7F && c != '"' && c != ',' && c != ';' && c != '\\'; });
 }
 
 /// `key=value`, or a key alone where `value_needed` is false.
@@ -101,8 +99,8 @@ Tracer::Tracer(double rate) {
 
 void Tracer::set_rate(double rate) {
   rate_ = std::clamp(rate, 0.0, 1.0);
-  threshold_ = rate_ >= 1 ? ~std::uint64_t{0}
-                          : static_cast<std::uint64_t>(rate_ * static_cast<double>(std::uint64_t{1} << 63));
+  threshold_ =
+      rate_ >= 1 ? ~std::uint64_t{0} : static_cast<std::uint64_t>(rate_ * static_cast<double>(std::uint64_t{1} << 63));
 }
 
 TraceContext Tracer::begin(std::string_view traceparent) {

@@ -20,10 +20,11 @@ TEST(TraceContextTest, AChildKeepsTheTraceAndGetsASpanOfItsOwn) {
 
 TEST(TraceContextTest, AnInvalidParentIsReplacedByANewTrace) {
   Tracer tracer(1);
-  for (const std::string_view bad :
-       {"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"}) {
+  for (const std::string_view bad : {"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+                                     "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                                     "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+                                     "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                                     "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"}) {
     EXPECT_FALSE(is_traceparent(bad)) << bad;
     const TraceContext made = tracer.begin(bad);
     EXPECT_TRUE(is_traceparent(made.traceparent()));

@@ -1,14 +1,14 @@
 #include "gateway/upstream_socket.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 namespace caisson::gateway {
 
@@ -59,8 +59,7 @@ Result<Endpoint> make_endpoint(std::string_view host, std::uint16_t port) {
     endpoint.text = "[" + name + "]:" + std::to_string(port);
     return endpoint;
   }
-  return Error{Errc::kInvalidArgument,
-               "address '" + std::string(host) + "' is neither an IP address nor localhost"};
+  return Error{Errc::kInvalidArgument, "address '" + std::string(host) + "' is neither an IP address nor localhost"};
 }
 
 UpstreamSocket::UpstreamSocket(EventLoop& loop, int fd)
@@ -87,8 +86,7 @@ void UpstreamSocket::event(std::uint32_t events) {
   if (arrived_) arrived_();
 }
 
-Task<Result<std::unique_ptr<UpstreamSocket>>> UpstreamSocket::connect(EventLoop& loop,
-                                                                      const Endpoint& endpoint,
+Task<Result<std::unique_ptr<UpstreamSocket>>> UpstreamSocket::connect(EventLoop& loop, const Endpoint& endpoint,
                                                                       Deadline deadline) {
   const int fd = ::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) co_return Error{Errc::kResourceExhausted, std::string("no socket: ") + std::strerror(errno)};

@@ -134,8 +134,8 @@ class Capability {
   virtual void app_answered(const AppAnswer& answer) { (void)answer; }
 
   /// An audience accepted a generation or refused a document of it (publishers only).
-  virtual void config_answered(const std::string& audience, std::uint64_t term,
-                               std::uint64_t sequence, const Error* refused) {
+  virtual void config_answered(const std::string& audience, std::uint64_t term, std::uint64_t sequence,
+                               const Error* refused) {
     (void)audience, (void)term, (void)sequence, (void)refused;
   }
 

@@ -1,8 +1,8 @@
 #include "sdk/circuit_breaker.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace caisson::sdk {
 
@@ -48,8 +48,7 @@ Result<BreakerPolicy> compile(const config::CircuitBreakerPolicy& policy) {
                        policy.timeout > Nanos::zero() ? policy.timeout : defaults.timeout, *std::move(trip)};
 }
 
-CircuitBreaker::CircuitBreaker(const Clock& clock, BreakerPolicy policy)
-    : clock_(clock), policy_(std::move(policy)) {
+CircuitBreaker::CircuitBreaker(const Clock& clock, BreakerPolicy policy) : clock_(clock), policy_(std::move(policy)) {
   enter(BreakerState::kClosed);
 }
 

@@ -1,8 +1,8 @@
 #include "sdk/component_set.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace caisson::sdk {
 
@@ -13,8 +13,8 @@ constexpr Nanos kLongestRetry = std::chrono::seconds(15);
 
 bool same(const config::Component& a, const config::Component& b) {
   const auto same_item = [](const config::MetadataItem& x, const config::MetadataItem& y) {
-    return x.name == y.name && x.value == y.value && x.secret_name == y.secret_name &&
-           x.secret_key == y.secret_key && x.env == y.env;
+    return x.name == y.name && x.value == y.value && x.secret_name == y.secret_name && x.secret_key == y.secret_key &&
+           x.env == y.env;
   };
   return a.type == b.type && a.version == b.version && a.secret_store == b.secret_store &&
          a.init_timeout == b.init_timeout && std::ranges::equal(a.metadata, b.metadata, same_item);
@@ -97,9 +97,8 @@ Task<void> ComponentSet::keep(std::shared_ptr<Slot> slot) {
     }
     slot->reason = made.error().message;
     log_limit_.log(LogLevel::kError, fmt::format("component '{}' ({}, {}:{}) cannot be initialised: {}",
-                                                 slot->document.name, slot->document.type,
-                                                 slot->document.origin.file, slot->document.origin.line,
-                                                 slot->reason));
+                                                 slot->document.name, slot->document.type, slot->document.origin.file,
+                                                 slot->document.origin.line, slot->reason));
     changed_.wake_all();
     context_.status_changed();
     co_await context_.loop().sleep_until(context_.loop().deadline_in(pause));
@@ -146,8 +145,8 @@ struct Attempt {
   WaitQueue ended;
 };
 
-Task<void> attempt(Context& context, const ComponentSet::Make& make, config::Component document,
-                   Deadline deadline, std::shared_ptr<Attempt> state) {
+Task<void> attempt(Context& context, const ComponentSet::Make& make, config::Component document, Deadline deadline,
+                   std::shared_ptr<Attempt> state) {
   auto metadata = co_await resolve_metadata(context, document, deadline);
   if (!metadata) {
     state->result.emplace(std::move(metadata).error());
@@ -172,9 +171,10 @@ Task<Result<std::shared_ptr<Component>>> ComponentSet::make_one(const config::Co
   while (!state->result) {
     const Wake wake = co_await state->ended.wait(loop, give_up);
     if (wake == Wake::kDeadline && !state->result) {
-      co_return Error{Errc::kDeadlineExceeded,
-                      fmt::format("not initialised within {} ms",
-                                  std::chrono::duration_cast<std::chrono::milliseconds>(document.init_timeout).count())};
+      co_return Error{
+          Errc::kDeadlineExceeded,
+          fmt::format("not initialised within {} ms",
+                      std::chrono::duration_cast<std::chrono::milliseconds>(document.init_timeout).count())};
     }
   }
   co_return std::move(*state->result);
@@ -183,16 +183,15 @@ Task<Result<std::shared_ptr<Component>>> ComponentSet::make_one(const config::Co
 ComponentSet::Found ComponentSet::find(std::string_view name, std::string_view app) const {
   const auto slot = slots_.find(name);
   if (slot == slots_.end() || !visible_to(slot->second->document.scopes, app)) {
-    const bool any = std::ranges::any_of(
-        slots_, [&](const auto& entry) { return visible_to(entry.second->document.scopes, app); });
+    const bool any =
+        std::ranges::any_of(slots_, [&](const auto& entry) { return visible_to(entry.second->document.scopes, app); });
     return {nullptr, any ? Absent::kUnknown : Absent::kNoneConfigured, {}};
   }
   if (slot->second->component != nullptr) return {slot->second->component, Absent::kUnknown, {}};
   return {nullptr, Absent::kNotReady, slot->second->reason};
 }
 
-Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::string app,
-                                                          Deadline deadline) const {
+Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::string app, Deadline deadline) const {
   while (true) {
     Found found = find(name, app);
     if (found.component != nullptr || found.absent != Absent::kNotReady) co_return found;
@@ -215,7 +214,8 @@ std::vector<ComponentStatus> ComponentSet::status() const {
     if (slot->component != nullptr) {
       const auto down = slot->component->down_reason();
       status.state = down ? ComponentState::kDown : ComponentState::kUp;
-      status.reason = down.value_or(slot->current ? slot->component->note() : "an older document serves: " + slot->reason);
+      status.reason =
+          down.value_or(slot->current ? slot->component->note() : "an older document serves: " + slot->reason);
       status.capabilities = slot->component->capabilities();
     } else {
       status.state = slot->attempted ? ComponentState::kDown : ComponentState::kInit;

@@ -48,8 +48,7 @@ struct ComponentSpec {
 };
 
 /// Resolves secretKeyRef (by a call to `secrets.resolve`) and envRef of a component.
-Task<Result<Metadata>> resolve_metadata(Context& context, const config::Component& component,
-                                        Deadline deadline);
+Task<Result<Metadata>> resolve_metadata(Context& context, const config::Component& component, Deadline deadline);
 
 /// A running component of any capability.
 class Component {
@@ -70,8 +69,7 @@ class Component {
 class ComponentSet {
  public:
   /// Makes and initialises one component. Must end by `deadline`. The spec outlives the task.
-  using Make =
-      std::function<Task<Result<std::shared_ptr<Component>>>(const ComponentSpec&, Deadline deadline)>;
+  using Make = std::function<Task<Result<std::shared_ptr<Component>>>(const ComponentSpec&, Deadline deadline)>;
   struct Options {
     /// "state.": only types with this prefix are kept here.
     std::string prefix;

@@ -1,14 +1,14 @@
 #include "sdk/counters.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <map>
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
 
 namespace caisson::sdk {
 
@@ -50,9 +50,7 @@ struct Counters::Table {
   std::size_t used = 0;
   std::map<std::string, std::size_t> index;
 
-  Slot& slot(std::size_t number) {
-    return *reinterpret_cast<Slot*>(memory + kHeaderSize + number * kSlotSize);
-  }
+  Slot& slot(std::size_t number) { return *reinterpret_cast<Slot*>(memory + kHeaderSize + number * kSlotSize); }
   void unmap() {
     if (memory != nullptr) ::munmap(std::exchange(memory, nullptr), kFileSize);
   }
@@ -69,8 +67,7 @@ struct Counters::Table {
 };
 
 Counters::Counters() : table_(std::make_unique<Table>()) {
-  void* const memory =
-      ::mmap(nullptr, kFileSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const memory = ::mmap(nullptr, kFileSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory != MAP_FAILED) table_->adopt(memory);
 }
 
@@ -93,13 +90,9 @@ Result<void> Counters::open(const std::string& path) {
   return ok();
 }
 
-Counter Counters::counter(std::string_view name, std::string_view labels) {
-  return find_or_add(1, name, labels);
-}
+Counter Counters::counter(std::string_view name, std::string_view labels) { return find_or_add(1, name, labels); }
 
-Counter Counters::gauge(std::string_view name, std::string_view labels) {
-  return find_or_add(2, name, labels);
-}
+Counter Counters::gauge(std::string_view name, std::string_view labels) { return find_or_add(2, name, labels); }
 
 Counter Counters::find_or_add(std::uint8_t kind, std::string_view name, std::string_view labels) {
   Table& table = *table_;
@@ -148,8 +141,7 @@ Result<std::vector<CounterValue>> read_counters(const std::string& path) {
       return Error{Errc::kDataLoss, path + ": a slot longer than its room"};
     }
     const auto* const text = reinterpret_cast<const char*>(at + offsetof(Slot, text));
-    values.push_back({std::string(text, name_length), std::string(text + name_length, label_length),
-                      kind == 2, value});
+    values.push_back({std::string(text, name_length), std::string(text + name_length, label_length), kind == 2, value});
   }
   return values;
 }

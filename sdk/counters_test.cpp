@@ -1,11 +1,11 @@
 #include "sdk/counters.hpp"
 
+#include <gtest/gtest.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-
-#include <gtest/gtest.h>
-#include <unistd.h>
 
 namespace caisson::sdk {
 namespace {

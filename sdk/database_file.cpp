@@ -1,15 +1,14 @@
 #include "sdk/database_file.hpp"
 
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <utility>
-
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <fmt/format.h>
 
 namespace caisson::sdk {
 
@@ -47,8 +46,8 @@ Result<std::string> move_aside(const std::string& path, const std::string& utc) 
     const std::string from = path + suffix;
     const std::string to = target + suffix;
     if (std::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
-      return Error{Errc::kUnavailable, fmt::format("{} is damaged and cannot be moved aside: {}", from,
-                                                   std::strerror(errno))};
+      return Error{Errc::kUnavailable,
+                   fmt::format("{} is damaged and cannot be moved aside: {}", from, std::strerror(errno))};
     }
   }
   return target;

@@ -25,9 +25,7 @@ Definition::Definition(std::string capability) {
   manifest_.schema_version = kSchemaVersion;
 }
 
-void Definition::route(Route route, Handler handler) {
-  stream_route(std::move(route), answering(std::move(handler)));
-}
+void Definition::route(Route route, Handler handler) { stream_route(std::move(route), answering(std::move(handler))); }
 
 void Definition::stream_route(Route route, StreamHandler handler) {
   route.number = static_cast<std::uint16_t>(manifest_.routes.size() + 1);

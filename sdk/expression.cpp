@@ -1,9 +1,9 @@
 #include "sdk/expression.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cmath>
-
-#include <fmt/format.h>
 
 #include "sdk/expression_tree.hpp"
 

@@ -1,8 +1,8 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "sdk/expression_tree.hpp"
 
@@ -96,9 +96,8 @@ class Parser {
   }
 
   Result<Index> relation() {
-    constexpr Operator kRelations[] = {{"==", Op::kEqual},     {"!=", Op::kNotEqual},
-                                       {"<=", Op::kLessEqual}, {">=", Op::kGreaterEqual},
-                                       {"<", Op::kLess},       {">", Op::kGreater}};
+    constexpr Operator kRelations[] = {{"==", Op::kEqual},        {"!=", Op::kNotEqual}, {"<=", Op::kLessEqual},
+                                       {">=", Op::kGreaterEqual}, {"<", Op::kLess},      {">", Op::kGreater}};
     ASSIGN(Index left, sum());
     while (true) {
       skip_space();
@@ -176,8 +175,10 @@ class Parser {
     ASSIGN(std::vector<Index> operands, arguments(")"));
     operands.insert(operands.begin(), self);
     if (name == "size" && operands.size() == 1) return add(Op::kSize, position, std::move(operands));
-    constexpr Operator kMethods[] = {{"startsWith", Op::kStartsWith}, {"endsWith", Op::kEndsWith},
-                                     {"contains", Op::kContains},     {"matches", Op::kMatches}};
+    constexpr Operator kMethods[] = {{"startsWith", Op::kStartsWith},
+                                     {"endsWith", Op::kEndsWith},
+                                     {"contains", Op::kContains},
+                                     {"matches", Op::kMatches}};
     for (const Operator& known : kMethods) {
       if (name != known.text) continue;
       if (operands.size() != 2) return wrong(position, fmt::format("{}() takes one argument", name));
@@ -189,8 +190,11 @@ class Parser {
   Result<Index> function(const std::string& name, std::size_t position) {
     ASSIGN(std::vector<Index> operands, arguments(")"));
     if (name == "matches" && operands.size() == 2) return add_call(Op::kMatches, position, std::move(operands));
-    constexpr Operator kFunctions[] = {{"has", Op::kHas}, {"size", Op::kSize}, {"int", Op::kToInt},
-                                       {"double", Op::kToDouble}, {"string", Op::kToString}};
+    constexpr Operator kFunctions[] = {{"has", Op::kHas},
+                                       {"size", Op::kSize},
+                                       {"int", Op::kToInt},
+                                       {"double", Op::kToDouble},
+                                       {"string", Op::kToString}};
     for (const Operator& known : kFunctions) {
       if (name != known.text) continue;
       if (operands.size() != 1) return wrong(position, fmt::format("{}() takes one argument", name));

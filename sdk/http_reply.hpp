@@ -13,7 +13,7 @@ namespace caisson::sdk {
 /// written only for the errors that have a reason.
 struct ApiError {
   std::uint16_t status = 500;
-  std::string code;     // ERR_STATE_GET
+  std::string code;  // ERR_STATE_GET
   std::string message;
   /// google.rpc.ErrorInfo: reason and metadata. Empty reason: no details at all.
   std::string reason;

@@ -1,8 +1,8 @@
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cstdlib>
 #include <random>
-
-#include <fmt/format.h>
 
 #include "sdk/component_set.hpp"
 
@@ -27,8 +27,8 @@ std::string random_uuid() {
   std::uint32_t word[4] = {source(), source(), source(), source()};
   word[1] = (word[1] & 0xFFFF0FFF) | 0x00004000;  // version 4
   word[2] = (word[2] & 0x3FFFFFFF) | 0x80000000;  // RFC 4122 variant
-  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", word[0], word[1] >> 16,
-                     word[1] & 0xFFFF, word[2] >> 16, word[2] & 0xFFFF, word[3]);
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", word[0], word[1] >> 16, word[1] & 0xFFFF,
+                     word[2] >> 16, word[2] & 0xFFFF, word[3]);
 }
 
 void replace_all(std::string& text, std::string_view what, const std::string& with) {
@@ -151,8 +151,7 @@ bool is_truthy(std::string_view text) {
   return value == "y" || value == "yes" || value == "true" || value == "t" || value == "on" || value == "1";
 }
 
-Task<Result<Metadata>> resolve_metadata(Context& context, const config::Component& component,
-                                        Deadline deadline) {
+Task<Result<Metadata>> resolve_metadata(Context& context, const config::Component& component, Deadline deadline) {
   std::vector<std::pair<std::string, std::string>> items;
   for (const config::MetadataItem& item : component.metadata) {
     std::string value = item.value;
@@ -167,14 +166,13 @@ Task<Result<Metadata>> resolve_metadata(Context& context, const config::Componen
       call.headers = headers;
       auto reply = co_await context.call(call, Buffer(), deadline);
       if (!reply) {
-        co_return Error{reply.error().code, fmt::format("metadata '{}': secret '{}' of store '{}': {}", item.name,
-                                                        item.secret_name, component.secret_store,
-                                                        reply.error().message)};
+        co_return Error{reply.error().code,
+                        fmt::format("metadata '{}': secret '{}' of store '{}': {}", item.name, item.secret_name,
+                                    component.secret_store, reply.error().message)};
       }
       if (reply->head->status() >= 300) {
         co_return Error{Errc::kNotFound, fmt::format("metadata '{}': secret '{}' of store '{}': {}", item.name,
-                                                     item.secret_name, component.secret_store,
-                                                     reply->head.payload())};
+                                                     item.secret_name, component.secret_store, reply->head.payload())};
       }
       value = std::string(reply->head.payload());
     } else {

@@ -1,11 +1,11 @@
 #include "sdk/process.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <random>
-
-#include <fmt/format.h>
-#include <unistd.h>
 
 #include "bus/json_writer.hpp"
 #include "sdk/status.hpp"
@@ -159,8 +159,8 @@ Task<void> Process::serve(Gateway& gateway, Incoming incoming) {
   if (foreign || handler == nullptr) {
     requests_refused_.add();
     Error error = foreign ? Error{Errc::kPermissionDenied, fmt::format("this link does not serve app '{}'", app)}
-                          : Error{Errc::kUnimplemented, fmt::format("'{}' has no route {}{}", options_.name,
-                                                                    head->route(), target)};
+                          : Error{Errc::kUnimplemented,
+                                  fmt::format("'{}' has no route {}{}", options_.name, head->route(), target)};
     [[maybe_unused]] const auto sent = co_await incoming.reply_error(std::move(error));
     co_return;
   }

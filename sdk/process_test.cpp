@@ -1,8 +1,8 @@
 #include "sdk/process.hpp"
 
-#include <deque>
-
 #include <gtest/gtest.h>
+
+#include <deque>
 
 #include "bus/inproc_lane.hpp"
 #include "bus/testing/run.hpp"
@@ -62,11 +62,12 @@ class Recorder final : public Capability {
 /// A process with one link, whose other end the test holds as the gateway.
 class ProcessTest : public ::testing::Test {
  protected:
-  ProcessTest() : process_(loop_, {"recorder", "recorder-1", {}, {}, {}}, [this](Context& context) {
-      auto recorder = std::make_unique<Recorder>(context);
-      recorder_ = recorder.get();
-      return recorder;
-    }) {
+  ProcessTest()
+      : process_(loop_, {"recorder", "recorder-1", {}, {}, {}}, [this](Context& context) {
+          auto recorder = std::make_unique<Recorder>(context);
+          recorder_ = recorder.get();
+          return recorder;
+        }) {
     EXPECT_TRUE(process_.start());
     auto [ours, theirs] = make_inproc_lanes(loop_);
     Link::Handlers handlers;

@@ -1,13 +1,13 @@
 #include "sdk/regex.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bitset>
 #include <charconv>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <fmt/format.h>
 
 namespace caisson::sdk {
 
@@ -21,9 +21,9 @@ constexpr std::size_t kMaxRepeat = 1000;  // {m,n}, as RE2
 struct Step {
   enum class Kind : std::uint8_t { kSet, kSplit, kJump, kBegin, kEnd, kBoundary, kNoBoundary, kMatch };
   Kind kind = Kind::kMatch;
-  std::uint32_t set = 0;      // kSet: its index
-  std::int32_t first = 0;     // kSplit, kJump: where to, relative to this step
-  std::int32_t second = 0;    // kSplit
+  std::uint32_t set = 0;    // kSet: its index
+  std::int32_t first = 0;   // kSplit, kJump: where to, relative to this step
+  std::int32_t second = 0;  // kSplit
 };
 
 bool is_word(unsigned char c) {
@@ -377,9 +377,7 @@ class Parser {
     ++at_;
     return true;
   }
-  static Error wrong(std::string_view what) {
-    return {Errc::kInvalidArgument, fmt::format("pattern: {}", what)};
-  }
+  static Error wrong(std::string_view what) { return {Errc::kInvalidArgument, fmt::format("pattern: {}", what)}; }
 
   std::string_view text_;
   std::size_t at_ = 0;

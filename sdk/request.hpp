@@ -31,9 +31,7 @@ class Request {
   /// The raw query, without '?'.
   [[nodiscard]] std::string_view query() const { return text(frame()->query()); }
   /// A parameter of the route's path pattern, percent-decoded; empty when there is none.
-  [[nodiscard]] std::string_view parameter(std::string_view name) const {
-    return frame().parameters().get(name);
-  }
+  [[nodiscard]] std::string_view parameter(std::string_view name) const { return frame().parameters().get(name); }
   [[nodiscard]] Fields headers() const { return frame().headers(); }
   [[nodiscard]] std::string_view header(std::string_view name) const { return headers().get(name); }
   [[nodiscard]] std::string_view traceparent() const { return text(frame()->traceparent()); }

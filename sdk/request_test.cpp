@@ -40,8 +40,14 @@ TEST(HttpReplyTest, AnErrorWithoutReasonHasNoDetails) {
 }
 
 TEST(HttpReplyTest, DetailsComeInDaprsOrder) {
-  const ApiError error{.status = 400, .code = "E", .message = "m", .reason = "R", .resource_type = "state",
-                       .resource_name = "s", .violation_field = "k", .violation = "v"};
+  const ApiError error{.status = 400,
+                       .code = "E",
+                       .message = "m",
+                       .reason = "R",
+                       .resource_type = "state",
+                       .resource_name = "s",
+                       .violation_field = "k",
+                       .violation = "v"};
 
   const std::string body = error_response(error).body.to_string();
 

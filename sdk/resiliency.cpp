@@ -1,9 +1,9 @@
 #include "sdk/resiliency.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
-
-#include <fmt/format.h>
 
 #include "bus/log.hpp"
 
@@ -23,10 +23,14 @@ std::string_view class_of(std::string_view type) {
     std::string_view prefix;
     std::string_view name;
   };
-  constexpr Row kRows[] = {{"state.", "Statestore"},         {"pubsub.", "Pubsub"},
-                           {"bindings.", "Binding"},         {"secretstores.", "Secretstore"},
-                           {"configuration.", "Configuration"}, {"lock.", "Lock"},
-                           {"crypto.", "Crypto"},            {"conversation.", "Conversation"}};
+  constexpr Row kRows[] = {{"state.", "Statestore"},
+                           {"pubsub.", "Pubsub"},
+                           {"bindings.", "Binding"},
+                           {"secretstores.", "Secretstore"},
+                           {"configuration.", "Configuration"},
+                           {"lock.", "Lock"},
+                           {"crypto.", "Crypto"},
+                           {"conversation.", "Conversation"}};
   for (const Row& row : kRows) {
     if (type.starts_with(row.prefix)) return row.name;
   }

@@ -364,8 +364,8 @@ TEST_F(ResiliencyTest, NoAttemptAndNoWaitOutlivesTheCallersDeadline) {
   policies.component_outbound["store"] = {"brief", "thrice", "", 0};
   configure(policies);
 
-  const auto result = run(resiliency_.component_outbound("shop", "store", "state.sqlite"),
-                          Deadline::after(clock_, 1500ms));
+  const auto result =
+      run(resiliency_.component_outbound("shop", "store", "state.sqlite"), Deadline::after(clock_, 1500ms));
 
   EXPECT_EQ(result.error().message, "broken");  // at once, not at the deadline
   EXPECT_THAT(attempts_, ElementsAre(0s, 1s));

@@ -1,9 +1,9 @@
 #include "sdk/retry.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
-
-#include <fmt/format.h>
 
 namespace caisson::sdk {
 

@@ -1,13 +1,13 @@
-#include <csignal>
-#include <cstdio>
-#include <filesystem>
-
-#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
 
 #include "bus/log.hpp"
 #include "bus/transport.hpp"
@@ -34,7 +34,8 @@ struct Flags {
 /// Parses argv; an exit code when the process is done already (--help, a wrong flag).
 std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& flags) {
   CLI::App app(fmt::format("Caisson's {} capability. `caisson up` starts it; by hand, give it the address of a "
-                           "gateway.", name),
+                           "gateway.",
+                           name),
                fmt::format("caisson-{}", name));
   app.set_version_flag("--version", CAISSON_VERSION);
   app.add_option("--connect", flags.addresses, "Address of a gateway's socket for this capability (repeatable)")

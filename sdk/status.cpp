@@ -1,8 +1,8 @@
 #include "sdk/status.hpp"
 
-#include <iterator>
-
 #include <simdjson.h>
+
+#include <iterator>
 
 #include "bus/json_writer.hpp"
 

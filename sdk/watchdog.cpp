@@ -14,8 +14,7 @@ constexpr int kExitCode = 70;  // EX_SOFTWARE
 
 }  // namespace
 
-Watchdog::Watchdog(const EventLoop& loop, Nanos limit)
-    : loop_(loop), limit_(limit), thread_([this] { watch(); }) {}
+Watchdog::Watchdog(const EventLoop& loop, Nanos limit) : loop_(loop), limit_(limit), thread_([this] { watch(); }) {}
 
 Watchdog::~Watchdog() {
   {

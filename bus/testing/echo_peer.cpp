@@ -3,13 +3,13 @@
 // Answers every request with its body, and leaves those for /hang unanswered. A listener prints the
 // address it has bound.
 
+#include <sys/prctl.h>
+
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string_view>
 #include <vector>
-
-#include <sys/prctl.h>
-#include <csignal>
 
 #include "bus/link.hpp"
 #include "bus/transport.hpp"
@@ -69,6 +69,4 @@ int main_of(std::string_view how, std::string_view address) {
 }  // namespace
 }  // namespace caisson
 
-int main(int count, char** arguments) {
-  return count == 3 ? caisson::main_of(arguments[1], arguments[2]) : 2;
-}
+int main(int count, char** arguments) { return count == 3 ? caisson::main_of(arguments[1], arguments[2]) : 2; }

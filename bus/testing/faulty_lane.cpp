@@ -45,8 +45,10 @@ Result<void> FaultyLane::publish(const Envelope& envelope, Buffer& payload) {
 
 void FaultyLane::on_frame(Frame frame) {
   if (down_) return;
-  if (holding_ || !held_.empty()) held_.push_back(std::move(frame));
-  else receiver_->on_frame(std::move(frame));
+  if (holding_ || !held_.empty())
+    held_.push_back(std::move(frame));
+  else
+    receiver_->on_frame(std::move(frame));
 }
 
 void FaultyLane::on_writable() {

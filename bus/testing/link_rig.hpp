@@ -60,8 +60,10 @@ struct Asked {
     Buffer bytes(std::move(body));
     const Envelope head;
     Result<Reply> reply = co_await link.call(head, bytes, deadline);
-    if (reply) asked->answer = std::string(reply->head.payload());
-    else asked->answer = reply.error();
+    if (reply)
+      asked->answer = std::string(reply->head.payload());
+    else
+      asked->answer = reply.error();
   }
   /// Begins a call on `scope` and returns at once.
   static std::shared_ptr<Asked> begin(TaskScope& scope, Link& link, std::string body,
@@ -74,8 +76,7 @@ struct Asked {
 };
 
 /// The same, to the end.
-inline Result<std::string> ask(EventLoop& loop, Link& link, std::string body,
-                               Deadline deadline = Deadline::never()) {
+inline Result<std::string> ask(EventLoop& loop, Link& link, std::string body, Deadline deadline = Deadline::never()) {
   TaskScope scope(loop);
   const auto asked = Asked::begin(scope, link, std::move(body), deadline);
   run_until(loop, [&] { return asked->done(); });

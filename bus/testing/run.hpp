@@ -33,9 +33,7 @@ T run(EventLoop& loop, Task<T> task) {
   std::optional<T> value;
   TaskScope scope(loop);
   struct Keep {
-    static Task<void> result(Task<T> task, std::optional<T>& value) {
-      value.emplace(co_await std::move(task));
-    }
+    static Task<void> result(Task<T> task, std::optional<T>& value) { value.emplace(co_await std::move(task)); }
   };
   scope.spawn(Keep::result(std::move(task), value));
   run_until(loop, [&] { return value.has_value(); });

@@ -1,12 +1,12 @@
 #include "capabilities/config/capability.hpp"
 
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <filesystem>
-
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "bus/json_writer.hpp"
 #include "config-cache/generation.hpp"
@@ -133,7 +133,7 @@ void ConfigCapability::scan() {
   scans_.add();
   const ResourcesFolder::Scan result = resources_->scan(last_scan_);
   publish();
-  const Nanos pause = result.deletion_pending              ? kDeletionPatience
+  const Nanos pause = result.deletion_pending         ? kDeletionPatience
                       : result.unreadable || !watched ? kRescanUnreadable
                                                       : kRescan;
   next_scan_.start(Deadline::at(last_scan_ + pause));
@@ -172,7 +172,8 @@ Result<bool> ConfigCapability::publish_to(const std::string& name, Generation ge
   std::string snapshot = encode(generation);
   if (snapshot.size() > kMaxSnapshot) {
     return Error{Errc::kOutOfRange, fmt::format("the documents for '{}' are over the limit of {} bytes; the ones "
-                                                "before stay in force", name, kMaxSnapshot)};
+                                                "before stay in force",
+                                                name, kMaxSnapshot)};
   }
   Audience& audience = audiences_[name];
   audience.content = std::move(content);
@@ -252,8 +253,10 @@ std::string ConfigCapability::metadata() const {
   for (const auto& [name, audience] : audiences_) {
     json.begin_object().key("name").value(name).key("term").value(term_).key("sequence").value(audience.sequence);
     json.key("acknowledged");
-    if (audience.acknowledged_term == 0) json.null();
-    else json.value(fmt::format("{}.{}", audience.acknowledged_term, audience.acknowledged));
+    if (audience.acknowledged_term == 0)
+      json.null();
+    else
+      json.value(fmt::format("{}.{}", audience.acknowledged_term, audience.acknowledged));
     if (!audience.refused.empty()) json.key("refused").value(audience.refused);
     json.end_object();
   }

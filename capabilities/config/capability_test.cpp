@@ -13,11 +13,11 @@ namespace {
 
 using caisson::testing::run_until;
 using testing::component_yaml;
-using testing::TemporaryFolder;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
+using testing::TemporaryFolder;
 
 /// A process that remembers what was published.
 class FakeContext final : public sdk::Context {
@@ -30,12 +30,8 @@ class FakeContext final : public sdk::Context {
   [[nodiscard]] const std::string& instance() const override { return instance_; }
   sdk::Counters& counters() override { return counters_; }
   [[nodiscard]] const std::vector<std::string>& arguments() const override { return arguments_; }
-  Task<Result<Reply>> call(Envelope, Buffer, Deadline) override {
-    co_return Error{Errc::kUnavailable, "no gateway"};
-  }
-  Result<OpenCall> open_call(Envelope, Buffer, Deadline) override {
-    return Error{Errc::kUnavailable, "no gateway"};
-  }
+  Task<Result<Reply>> call(Envelope, Buffer, Deadline) override { co_return Error{Errc::kUnavailable, "no gateway"}; }
+  Result<OpenCall> open_call(Envelope, Buffer, Deadline) override { return Error{Errc::kUnavailable, "no gateway"}; }
   [[nodiscard]] const std::map<std::string, sdk::AppState>& apps() const override { return apps_; }
   void status_changed() override {}
   void publish_config(std::string audience, std::string snapshot) override {
@@ -154,7 +150,8 @@ TEST_F(ConfigCapabilityTest, ABrokenFileIsInTheMetadataWithFileAndLineUntilItIsP
   clock_.advance(std::chrono::seconds(1));
 
   const std::string file = folder_.write("a.yaml", "kind: Component\nspec: [\n");
-  run_until(loop_, [&] { return capability_->metadata().find("\"file\":\"" + file + "\",\"line\":") != std::string::npos; });
+  run_until(loop_,
+            [&] { return capability_->metadata().find("\"file\":\"" + file + "\",\"line\":") != std::string::npos; });
   EXPECT_THAT(context.published.at("state").components, SizeIs(1));
   clock_.advance(std::chrono::seconds(1));
   folder_.write("a.yaml", component_yaml("cart", "state.redis"));
@@ -254,7 +251,8 @@ TEST_F(ConfigCapabilityTest, AConfigurationStoreIsDownAndSaysWhy) {
 }
 
 TEST_F(ConfigCapabilityTest, TheFlagsAreDaprs) {
-  const auto flags = parse_flags({"--resources-path", "/a", "--components-path=/b", "--config", "c", "--config=d", "--other", "x"});
+  const auto flags =
+      parse_flags({"--resources-path", "/a", "--components-path=/b", "--config", "c", "--config=d", "--other", "x"});
 
   ASSERT_TRUE(flags);
   EXPECT_EQ(flags->folders, (std::vector<std::string>{"/a", "/b"}));

@@ -1,12 +1,12 @@
 #include "capabilities/config/compiler.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <optional>
 #include <set>
 #include <string_view>
-
-#include <fmt/format.h>
 
 #include "bus/wire.hpp"
 
@@ -22,8 +22,8 @@ struct Category {
   std::string_view audience;
 };
 constexpr Category kCategories[] = {
-    {"state", "state"},   {"pubsub", "pubsub"},     {"secretstores", "secrets"},
-    {"lock", "lock"},     {"bindings", "bindings"}, {"configuration", "config"},
+    {"state", "state"}, {"pubsub", "pubsub"},     {"secretstores", "secrets"},
+    {"lock", "lock"},   {"bindings", "bindings"}, {"configuration", "config"},
 };
 
 std::optional<std::string> audience_of(const Component& component) {

@@ -1,11 +1,11 @@
 #include "capabilities/config/folder_watch.hpp"
 
-#include <cerrno>
-#include <cstring>
-
 #include <fmt/format.h>
 #include <sys/inotify.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 namespace caisson::config {
 
@@ -21,8 +21,8 @@ FolderWatch::FolderWatch(EventLoop& loop, std::function<void()> changed)
   fd_ = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   const bool watching = fd_ >= 0 && on_event_.start(fd_, EPOLLIN).has_value();
   if (!watching) {
-    log(LogLevel::kWarning, fmt::format("folders cannot be watched ({}); they are looked at every second instead",
-                                        std::strerror(errno)));
+    log(LogLevel::kWarning,
+        fmt::format("folders cannot be watched ({}); they are looked at every second instead", std::strerror(errno)));
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
   }

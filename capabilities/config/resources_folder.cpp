@@ -1,12 +1,12 @@
 #include "capabilities/config/resources_folder.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <set>
 #include <system_error>
-
-#include <fmt/format.h>
 
 #include "bus/result.hpp"
 #include "bus/wire.hpp"
@@ -180,8 +180,10 @@ void ResourcesFolder::drop_missing(Nanos now, bool empty_confirmed, Scan& result
       // What cannot be read or does not parse says nothing about deletions.
       const bool believable = folder.readable && file.readable && file.problems.empty();
       for (Known& known : file.known) {
-        if (known.present || !believable) known.missing_since.reset();
-        else if (!known.missing_since) known.missing_since = now;
+        if (known.present || !believable)
+          known.missing_since.reset();
+        else if (!known.missing_since)
+          known.missing_since = now;
         result.deletion_pending = result.deletion_pending || (known.missing_since && !is_gone(known));
         ++(is_gone(known) ? going : staying);
       }
@@ -190,14 +192,13 @@ void ResourcesFolder::drop_missing(Nanos now, bool empty_confirmed, Scan& result
   if (going > 0 && staying == 0 && !empty_confirmed) {
     problems_.push_back({{folders_.front().path, 0},
                          fmt::format("all {} documents are gone; they stay in force. If that is meant, put a file "
-                                     "named .empty into the folder", going)});
+                                     "named .empty into the folder",
+                                     going)});
     return;
   }
   for (Folder& folder : folders_) {
     for (auto& [path, file] : folder.files) std::erase_if(file.known, is_gone);
-    std::erase_if(folder.files, [](const auto& entry) {
-      return !entry.second.exists && entry.second.known.empty();
-    });
+    std::erase_if(folder.files, [](const auto& entry) { return !entry.second.exists && entry.second.known.empty(); });
   }
 }
 
@@ -216,8 +217,10 @@ void ResourcesFolder::scan_configurations(Scan& result) {
       problems = {{{file.path, 0}, text.error().message}};
     }
     problems_.insert(problems_.end(), problems.begin(), problems.end());
-    if (!file.good_text) complete_ = false;
-    else if (!parse_configuration(*file.good_text, file.path, merged).empty()) complete_ = false;
+    if (!file.good_text)
+      complete_ = false;
+    else if (!parse_configuration(*file.good_text, file.path, merged).empty())
+      complete_ = false;
   }
   if (complete_) {
     configuration_ = std::move(merged);
@@ -257,9 +260,9 @@ bool ResourcesFolder::add_named(const Document& document, bool report) {
   if (document.kind != "Component" && document.kind != "HTTPEndpoint") return true;
   const auto [first, added] = named_.try_emplace(document.kind + "/" + document.name, document.origin);
   if (!added && report) {
-    problems_.push_back({document.origin,
-                         fmt::format("{} '{}' is defined already in {}:{}; that one counts", document.kind,
-                                     document.name, first->second.file, first->second.line)});
+    problems_.push_back(
+        {document.origin, fmt::format("{} '{}' is defined already in {}:{}; that one counts", document.kind,
+                                      document.name, first->second.file, first->second.line)});
   }
   return added;
 }

@@ -10,11 +10,11 @@ namespace caisson::config {
 namespace {
 
 using testing::component_yaml;
-using testing::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using testing::TemporaryFolder;
 
 constexpr std::string_view kBroken = "kind: Component\nspec: [\n";
 
@@ -263,8 +263,8 @@ TEST_F(ResourcesFolderTest, AKubernetesStyleSwapOfTheDataLinkIsAChange) {
 
 TEST_F(ResourcesFolderTest, ResourcesOfAnotherNamespaceArePassedOver) {
   const auto in = [](const std::string& name_space) {
-    return "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: " + name_space + "x, namespace: " +
-           name_space + "}\nspec: {type: state.x}\n";
+    return "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: " + name_space +
+           "x, namespace: " + name_space + "}\nspec: {type: state.x}\n";
   };
   folder_.write("a.yaml", in("shop") + "---\n" + in("bank") + "---\n" + component_yaml("any", "state.x"));
   ResourcesFolder all = open();

@@ -1,8 +1,8 @@
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "bus/wire.hpp"
 #include "capabilities/config/yaml_documents.hpp"
@@ -59,7 +59,8 @@ void read_api_rules(FieldReader& read, const YamlNode& api, std::string_view nam
   rules.clear();
   const std::string field = fmt::format("spec.api.{}", name);
   for (const YamlNode& node : read.list(api, name, field).elements) {
-    rules.push_back({read.required_text(node, "name", field + "[].name"), read.text(node, "version", field + "[].version"),
+    rules.push_back({read.required_text(node, "name", field + "[].name"),
+                     read.text(node, "version", field + "[].version"),
                      read.text(node, "protocol", field + "[].protocol")});
   }
 }
@@ -137,8 +138,10 @@ std::string expand_environment(std::string_view text) {
     while (length < text.size() && is_name_character(text[length])) ++length;
     // $1, $2, … are one character long.
     if (length > 0 && text[0] >= '0' && text[0] <= '9') length = 1;
-    if (length == 0) out += '$';
-    else out += environment(text.substr(0, length));
+    if (length == 0)
+      out += '$';
+    else
+      out += environment(text.substr(0, length));
     text.remove_prefix(length);
   }
 }

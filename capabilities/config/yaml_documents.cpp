@@ -1,11 +1,11 @@
 #include "capabilities/config/yaml_documents.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "capabilities/config/yaml_fields.hpp"
 #include "capabilities/config/yaml_resiliency.hpp"
@@ -130,8 +130,7 @@ HttpEndpoint read_http_endpoint(FieldReader& read, const YamlNode& root) {
   endpoint.renegotiation = read.text(tls, "renegotiation", "spec.clientTLS.renegotiation");
   constexpr std::string_view kRenegotiations[] = {"", "Never", "OnceAsClient", "FreelyAsClient"};
   if (std::ranges::find(kRenegotiations, endpoint.renegotiation) == std::end(kRenegotiations)) {
-    read.fail(tls["renegotiation"], "spec.clientTLS.renegotiation",
-              "must be Never, OnceAsClient or FreelyAsClient");
+    read.fail(tls["renegotiation"], "spec.clientTLS.renegotiation", "must be Never, OnceAsClient or FreelyAsClient");
   }
   endpoint.secret_store = read.text(read.map(root, "auth", "auth"), "secretStore", "auth.secretStore");
   endpoint.scopes = read.texts(root, "scopes", "scopes");

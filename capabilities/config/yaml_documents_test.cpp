@@ -1,9 +1,9 @@
 #include "capabilities/config/yaml_documents.hpp"
 
-#include <cstdlib>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
 
 namespace caisson::config {
 namespace {
@@ -143,9 +143,9 @@ TEST(YamlComponentTest, ObjectsAndListsBecomeJsonText) {
 }
 
 TEST(YamlComponentTest, JsonIsReadAsYaml) {
-  const auto component = only<Component>(
-      R"({"apiVersion":"dapr.io/v1alpha1","kind":"Component","metadata":{"name":"cart"},)"
-      R"("spec":{"type":"state.in-memory","version":"v1","metadata":[{"name":"n","value":3}]}})");
+  const auto component =
+      only<Component>(R"({"apiVersion":"dapr.io/v1alpha1","kind":"Component","metadata":{"name":"cart"},)"
+                      R"("spec":{"type":"state.in-memory","version":"v1","metadata":[{"name":"n","value":3}]}})");
 
   EXPECT_EQ(component.type, "state.in-memory");
   EXPECT_EQ(component.metadata.at(0).value, "3");
@@ -163,8 +163,8 @@ TEST(YamlComponentTest, AliasesAndMergeKeysAreResolved) {
 
 TEST(YamlComponentTest, NamesThatCannotStandInAPathAreRefused) {
   for (const std::string name : {"a/b", "50%", "'.'", "..", "''"}) {
-    const std::string text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: " + name +
-                             "\nspec:\n  type: state.redis\n";
+    const std::string text =
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: " + name + "\nspec:\n  type: state.redis\n";
     EXPECT_THAT(problem_of(text).message, HasSubstr("metadata.name")) << name;
   }
 }
@@ -341,10 +341,10 @@ auth: {secretStore: vault}
 }
 
 TEST(YamlFileTest, DocumentsAreReadOneByOneAndOtherKindsArePassedOver) {
-  const std::string text = "# nothing yet\n---\n" + component_with("") + "--- # rest of the line\n" +
-                           "apiVersion: v1\nkind: ConfigMap\n---\n" +
-                           "apiVersion: dapr.io/v1alpha1\nkind: Configuration\n---\n" +
-                           "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: b}\nspec: {type: pubsub.x}\n";
+  const std::string text =
+      "# nothing yet\n---\n" + component_with("") + "--- # rest of the line\n" +
+      "apiVersion: v1\nkind: ConfigMap\n---\n" + "apiVersion: dapr.io/v1alpha1\nkind: Configuration\n---\n" +
+      "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: b}\nspec: {type: pubsub.x}\n";
 
   const ParsedFile parsed = parse_resources(text, "f.yaml");
 
@@ -356,8 +356,9 @@ TEST(YamlFileTest, DocumentsAreReadOneByOneAndOtherKindsArePassedOver) {
 }
 
 TEST(YamlFileTest, ABrokenDocumentHidesNoOtherAndIsFoundByItsLineInTheFile) {
-  const std::string text = component_with("") + "---\nkind: Component\nspec: [1,\n  2\nx: }\n---\n" +
-                           "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: b}\nspec: {type: pubsub.x}\n";
+  const std::string text =
+      component_with("") + "---\nkind: Component\nspec: [1,\n  2\nx: }\n---\n" +
+      "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: b}\nspec: {type: pubsub.x}\n";
 
   const ParsedFile parsed = parse_resources(text, "f.yaml");
 
@@ -379,7 +380,8 @@ TEST(YamlFileTest, AWrongFieldIsFoundByItsLineInTheFile) {
 
 TEST(YamlFileTest, WindowsLineEndsAreRead) {
   const ParsedFile parsed = parse_resources(
-      "---\r\napiVersion: dapr.io/v1alpha1\r\nkind: Component\r\nmetadata:\r\n  name: a\r\nspec:\r\n  type: state.x\r\n---\r\n",
+      "---\r\napiVersion: dapr.io/v1alpha1\r\nkind: Component\r\nmetadata:\r\n  name: a\r\nspec:\r\n  type: "
+      "state.x\r\n---\r\n",
       "f.yaml");
 
   EXPECT_THAT(parsed.problems, IsEmpty());
@@ -392,7 +394,8 @@ TEST(YamlFileTest, AnUnknownVersionOfOurOwnKindsIsAProblem) {
 }
 
 TEST(YamlFileTest, MessagesNeverHoldMetadataValues) {
-  const std::string text = component_with("  metadata:\n  - name: p\n    value: hunter2\n  - hunter2\n  ignoreErrors: hunter2\n");
+  const std::string text =
+      component_with("  metadata:\n  - name: p\n    value: hunter2\n  - hunter2\n  ignoreErrors: hunter2\n");
 
   EXPECT_THAT(problem_of(text).message, ::testing::Not(HasSubstr("hunter2")));
 }
@@ -465,7 +468,7 @@ spec:
         httpVerb: [POST]
         action: deny
 )",
-                                             "c.yaml", merged);
+                                            "c.yaml", merged);
 
   EXPECT_THAT(problems, IsEmpty());
   EXPECT_EQ(merged.name, "appconfig");
@@ -487,8 +490,11 @@ TEST(YamlConfigurationTest, ALaterFileIsLaidOverAnEarlierOne) {
   Configuration merged;
   const std::string head = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\nspec:\n";
 
-  ASSERT_THAT(parse_configuration(head + "  tracing: {samplingRate: \"1\"}\n  api: {denied: [{name: state}]}\n", "a", merged), IsEmpty());
-  ASSERT_THAT(parse_configuration(head + "  api: {denied: [{name: invoke}, {name: publish}]}\n", "b", merged), IsEmpty());
+  ASSERT_THAT(
+      parse_configuration(head + "  tracing: {samplingRate: \"1\"}\n  api: {denied: [{name: state}]}\n", "a", merged),
+      IsEmpty());
+  ASSERT_THAT(parse_configuration(head + "  api: {denied: [{name: invoke}, {name: publish}]}\n", "b", merged),
+              IsEmpty());
 
   EXPECT_EQ(merged.sampling_rate, 1);
   ASSERT_THAT(merged.api_denied, SizeIs(2));
@@ -498,7 +504,8 @@ TEST(YamlConfigurationTest, ALaterFileIsLaidOverAnEarlierOne) {
 TEST(YamlConfigurationTest, ABadSamplingRateIsTheDefault) {
   Configuration merged;
 
-  ASSERT_THAT(parse_configuration("kind: Configuration\nspec: {tracing: {samplingRate: lots}}\n", "a", merged), IsEmpty());
+  ASSERT_THAT(parse_configuration("kind: Configuration\nspec: {tracing: {samplingRate: lots}}\n", "a", merged),
+              IsEmpty());
 
   EXPECT_EQ(merged.sampling_rate, 0.0001);
 }
@@ -507,7 +514,8 @@ TEST(YamlConfigurationTest, AnAccessPolicyWithoutNamespaceIsAProblem) {
   Configuration merged;
 
   const auto problems = parse_configuration(
-      "kind: Configuration\nspec:\n  accessControl:\n    policies:\n    - appId: a\n      trustDomain: t\n", "c", merged);
+      "kind: Configuration\nspec:\n  accessControl:\n    policies:\n    - appId: a\n      trustDomain: t\n", "c",
+      merged);
 
   ASSERT_THAT(problems, SizeIs(1));
   EXPECT_EQ(problems[0].origin.line, 5U);
@@ -521,7 +529,9 @@ TEST(YamlConfigurationTest, VariablesAreReplacedByTheEnvironment) {
   EXPECT_EQ(expand_environment("a ${CONFIG_TEST_RATE}/$CONFIG_TEST_RATE. $CONFIG_TEST_NONE|"), "a 0.75/0.75. |");
   EXPECT_EQ(expand_environment("5 $ and ${ and $"), "5 $ and  and $");
   Configuration merged;
-  ASSERT_THAT(parse_configuration("kind: Configuration\nspec: {tracing: {samplingRate: \"$CONFIG_TEST_RATE\"}}\n", "a", merged), IsEmpty());
+  ASSERT_THAT(
+      parse_configuration("kind: Configuration\nspec: {tracing: {samplingRate: \"$CONFIG_TEST_RATE\"}}\n", "a", merged),
+      IsEmpty());
   EXPECT_EQ(merged.sampling_rate, 0.75);
 }
 

@@ -24,12 +24,11 @@ class FieldReader {
   std::string text(const YamlNode& parent, std::string_view name, std::string_view field);
   std::string required_text(const YamlNode& parent, std::string_view name, std::string_view field);
   bool boolean(const YamlNode& parent, std::string_view name, std::string_view field, bool otherwise);
-  std::int64_t integer(const YamlNode& parent, std::string_view name, std::string_view field,
-                       std::int64_t least, std::int64_t most, std::int64_t otherwise);
+  std::int64_t integer(const YamlNode& parent, std::string_view name, std::string_view field, std::int64_t least,
+                       std::int64_t most, std::int64_t otherwise);
   Nanos duration(const YamlNode& parent, std::string_view name, std::string_view field, Nanos otherwise);
   std::vector<std::string> texts(const YamlNode& parent, std::string_view name, std::string_view field);
-  std::map<std::string, std::string> text_map(const YamlNode& parent, std::string_view name,
-                                              std::string_view field);
+  std::map<std::string, std::string> text_map(const YamlNode& parent, std::string_view name, std::string_view field);
   /// The child if it is a map or a list; an empty one when it is absent or of the wrong kind.
   const YamlNode& map(const YamlNode& parent, std::string_view name, std::string_view field);
   const YamlNode& list(const YamlNode& parent, std::string_view name, std::string_view field);

@@ -14,20 +14,59 @@ namespace {
 using namespace caisson::config;
 
 // Pieces that a random input does not hit upon by itself; the input chooses among them.
-constexpr std::string_view kPieces[] = {
-    "apiVersion: dapr.io/v1alpha1\n", "apiVersion: dapr.io/v2alpha1\n", "kind: Component\n", "kind: Subscription\n",
-    "kind: Resiliency\n", "kind: HTTPEndpoint\n", "kind: Configuration\n", "metadata:\n", "spec:\n", "  name: a\n",
-    "  type: state.x\n", "  metadata:\n", "  - name: b\n", "    value: ", "    secretKeyRef: {name: c, key: d}\n",
-    "  policies:\n", "    retries:\n", "      r: {duration: 5s, maxRetries: 3}\n", "  targets:\n", "\n---\n", "&a ",
-    "*a ", "<<: ", "{", "}", "[", "]", "- ", ": ", "? ", "| \n", "> \n", "!!str ", "\"", "'", "#", "  ", "\n", "~",
-    "1e999", "0x", "\xEF\xBB\xBF", "%YAML 1.1\n", "...\n"};
+constexpr std::string_view kPieces[] = {"apiVersion: dapr.io/v1alpha1\n",
+                                        "apiVersion: dapr.io/v2alpha1\n",
+                                        "kind: Component\n",
+                                        "kind: Subscription\n",
+                                        "kind: Resiliency\n",
+                                        "kind: HTTPEndpoint\n",
+                                        "kind: Configuration\n",
+                                        "metadata:\n",
+                                        "spec:\n",
+                                        "  name: a\n",
+                                        "  type: state.x\n",
+                                        "  metadata:\n",
+                                        "  - name: b\n",
+                                        "    value: ",
+                                        "    secretKeyRef: {name: c, key: d}\n",
+                                        "  policies:\n",
+                                        "    retries:\n",
+                                        "      r: {duration: 5s, maxRetries: 3}\n",
+                                        "  targets:\n",
+                                        "\n---\n",
+                                        "&a ",
+                                        "*a ",
+                                        "<<: ",
+                                        "{",
+                                        "}",
+                                        "[",
+                                        "]",
+                                        "- ",
+                                        ": ",
+                                        "? ",
+                                        "| \n",
+                                        "> \n",
+                                        "!!str ",
+                                        "\"",
+                                        "'",
+                                        "#",
+                                        "  ",
+                                        "\n",
+                                        "~",
+                                        "1e999",
+                                        "0x",
+                                        "\xEF\xBB\xBF",
+                                        "%YAML 1.1\n",
+                                        "...\n"};
 
 std::string assemble(std::string_view input) {
   std::string text;
   for (const char c : input) {
     const auto number = static_cast<unsigned char>(c);
-    if (number >= 128) text += kPieces[(number - 128) % std::size(kPieces)];
-    else text += c;
+    if (number >= 128)
+      text += kPieces[(number - 128) % std::size(kPieces)];
+    else
+      text += c;
   }
   return text;
 }

@@ -1,9 +1,9 @@
 #include "capabilities/config/yaml_resiliency.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <limits>
-
-#include <fmt/format.h>
 
 namespace caisson::config {
 

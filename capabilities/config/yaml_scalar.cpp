@@ -1,5 +1,7 @@
 #include "capabilities/config/yaml_scalar.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -7,8 +9,6 @@
 #include <iterator>
 #include <map>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "bus/json_writer.hpp"
 #include "capabilities/config/yaml_tree.hpp"

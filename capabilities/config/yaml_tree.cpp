@@ -1,14 +1,14 @@
 #include "capabilities/config/yaml_tree.hpp"
 
-#include <istream>
-#include <iterator>
-#include <streambuf>
-#include <unordered_map>
-
 #include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
+
+#include <istream>
+#include <iterator>
+#include <streambuf>
+#include <unordered_map>
 
 #include "bus/wire.hpp"
 #include "capabilities/config/yaml_scalar.hpp"
@@ -130,8 +130,10 @@ class TreeBuilder final : public YAML::EventHandler {
       return;
     }
     std::vector<YamlNode> sources;
-    if (value.is_map()) sources.push_back(std::move(value));
-    else sources = std::move(value.elements);
+    if (value.is_map())
+      sources.push_back(std::move(value));
+    else
+      sources = std::move(value.elements);
     // In front: what the map itself says comes later and wins.
     std::vector<YamlMember> merged;
     for (auto source = sources.rbegin(); source != sources.rend(); ++source) {
@@ -154,8 +156,8 @@ class TreeBuilder final : public YAML::EventHandler {
     nodes_ += nodes;
     bytes_ += bytes;
     if (nodes_ > kMaxNodes || bytes_ > kMaxBytes) {
-      throw TooMuch{{line, fmt::format("more than {} values or {} bytes, aliases counted in full", kMaxNodes,
-                                       kMaxBytes)}};
+      throw TooMuch{
+          {line, fmt::format("more than {} values or {} bytes, aliases counted in full", kMaxNodes, kMaxBytes)}};
     }
   }
 

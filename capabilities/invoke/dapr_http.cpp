@@ -1,9 +1,9 @@
 #include "capabilities/invoke/dapr_http.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
-
-#include <fmt/format.h>
 
 #include "sdk/http_reply.hpp"
 

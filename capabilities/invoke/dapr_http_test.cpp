@@ -46,8 +46,13 @@ class InvokeTest : public ::testing::Test {
   /// Notes the call, and answers with the next of the script (its last for ever).
   Task<void> serve_app(Incoming call) {
     const Frame& head = call.head();
-    Seen seen{std::string(text(head->app())), std::string(text(head->method())), std::string(text(head->path())),
-              std::string(text(head->query())), {}, std::string(head.payload()), head->hops(),
+    Seen seen{std::string(text(head->app())),
+              std::string(text(head->method())),
+              std::string(text(head->path())),
+              std::string(text(head->query())),
+              {},
+              std::string(head.payload()),
+              head->hops(),
               std::string(text(head->traceparent()))};
     for (const Field field : head.headers()) seen.headers.emplace_back(field.name, field.value);
     auto rest = co_await call.rest().all(std::size_t{64} << 20, call.deadline());

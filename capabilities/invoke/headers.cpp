@@ -11,9 +11,15 @@ constexpr std::array<std::string_view, 10> kHopByHop = {
     "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
     "te",         "trailer",    "trailers",         "transfer-encoding",  "upgrade"};
 /// traceparent and tracestate travel in fields of their own.
-constexpr std::array<std::string_view, 9> kNotForApps = {
-    "host",           "expect",       "dapr-app-id",        "dapr-api-token",      "dapr-caller-app-id",
-    "dapr-caller-namespace", "dapr-callee-app-id", "traceparent", "tracestate"};
+constexpr std::array<std::string_view, 9> kNotForApps = {"host",
+                                                         "expect",
+                                                         "dapr-app-id",
+                                                         "dapr-api-token",
+                                                         "dapr-caller-app-id",
+                                                         "dapr-caller-namespace",
+                                                         "dapr-callee-app-id",
+                                                         "traceparent",
+                                                         "tracestate"};
 
 bool is_one_of(std::string_view name, const auto& names) {
   return std::ranges::any_of(names, [&](std::string_view other) { return equal_ignoring_case(name, other); });

@@ -83,9 +83,8 @@ std::string without_dots(std::string_view path) {
 Result<Invocation> clean_path(std::string_view path) {
   const auto decoded = sdk::percent_decode(path, /*plus_is_space=*/false);
   if (!decoded) return Error{Errc::kInvalidArgument, "the path has a broken escape"};
-  const bool bad = std::ranges::any_of(*decoded, [](char c) {
-    return c == '#' || c == '?' || static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
-  });
+  const bool bad = std::ranges::any_of(
+      *decoded, [](char c) { return c == '#' || c == '?' || static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
   if (bad) return Error{Errc::kInvalidArgument, "the path has a character that no path may have"};
   const std::string clean = without_dots(*decoded);
   Invocation invocation;

@@ -1,9 +1,9 @@
 #include "capabilities/invoke/invocation.hpp"
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <stdexcept>
-
-#include <gtest/gtest.h>
 
 #include "capabilities/invoke/headers.hpp"
 
@@ -64,8 +64,8 @@ TEST(FindInvocationTest, TheHeaderComesBeforeTheAuthenticationAndThatBeforeThePa
 }
 
 TEST(FindInvocationTest, AnAuthenticationOfAnybodyElseIsNone) {
-  for (const char* value : {"Basic dXNlcjpjYXJ0", "Bearer ZGFwci1hcHAtaWQ6Y2FydA==", "Basic !!!", "Basic ZGFwci1hcHAtaWQ6",
-                            "Basic", ""}) {
+  for (const char* value :
+       {"Basic dXNlcjpjYXJ0", "Bearer ZGFwci1hcHAtaWQ6Y2FydA==", "Basic !!!", "Basic ZGFwci1hcHAtaWQ6", "Basic", ""}) {
     EXPECT_EQ(outcome("/x", {{"authorization", value}}), "none") << value;
   }
 }
@@ -113,11 +113,20 @@ std::vector<std::string> names(const std::vector<Field>& fields) {
 }
 
 TEST(RequestHeadersTest, OnlyWhatIsMeantForTheAppIsKept) {
-  const FrameHeaders frame({{"Content-Type", "text/plain"}, {"X-Own", "1"},        {"Connection", "close, X-Hop"},
-                            {"X-Hop", "1"},                 {"Keep-Alive", "5"},   {"Transfer-Encoding", "chunked"},
-                            {"Upgrade", "h2c"},             {"grpc-trace-BIN", "x"}, {"Content-Length", "4"},
-                            {"Host", "a"},                  {"dapr-app-id", "b"},  {"DAPR-API-TOKEN", "secret"},
-                            {"dapr-caller-app-id", "forged"}, {"Accept", "*/*"}});
+  const FrameHeaders frame({{"Content-Type", "text/plain"},
+                            {"X-Own", "1"},
+                            {"Connection", "close, X-Hop"},
+                            {"X-Hop", "1"},
+                            {"Keep-Alive", "5"},
+                            {"Transfer-Encoding", "chunked"},
+                            {"Upgrade", "h2c"},
+                            {"grpc-trace-BIN", "x"},
+                            {"Content-Length", "4"},
+                            {"Host", "a"},
+                            {"dapr-app-id", "b"},
+                            {"DAPR-API-TOKEN", "secret"},
+                            {"dapr-caller-app-id", "forged"},
+                            {"Accept", "*/*"}});
 
   EXPECT_EQ(names(request_headers(frame.fields(), false)),
             (std::vector<std::string>{"Content-Type", "X-Own", "Accept"}));
@@ -126,8 +135,13 @@ TEST(RequestHeadersTest, OnlyWhatIsMeantForTheAppIsKept) {
 }
 
 TEST(ResponseHeadersTest, AllButThoseOfTheConnectionAreKept) {
-  const FrameHeaders frame({{"Content-Type", "a/b"}, {"Set-Cookie", "a=1"}, {"Set-Cookie", "b=2"},
-                            {"Connection", "X-Hop"}, {"X-Hop", "1"}, {"dapr-app-id", "x"}, {"Location", "/y"}});
+  const FrameHeaders frame({{"Content-Type", "a/b"},
+                            {"Set-Cookie", "a=1"},
+                            {"Set-Cookie", "b=2"},
+                            {"Connection", "X-Hop"},
+                            {"X-Hop", "1"},
+                            {"dapr-app-id", "x"},
+                            {"Location", "/y"}});
 
   EXPECT_EQ(names(response_headers(frame.fields())),
             (std::vector<std::string>{"Content-Type", "Set-Cookie", "Set-Cookie", "dapr-app-id", "Location"}));

@@ -1,9 +1,9 @@
 #include "capabilities/invoke/service.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "capabilities/invoke/headers.hpp"
 
@@ -173,8 +173,7 @@ std::optional<std::string> InvokeService::local_app(const std::string& id) const
   return name;
 }
 
-sdk::Policy InvokeService::policy_for(const std::string& caller, const std::string& target,
-                                      const std::string& method) {
+sdk::Policy InvokeService::policy_for(const std::string& caller, const std::string& target, const std::string& method) {
   sdk::Policy policy = resiliency_.for_app(caller, target, method);
   // A call to oneself goes to the app directly: the built-in retries are for other apps.
   const bool own = policy.built_in() && (caller == target || waiting_ >= kMostWaiting);

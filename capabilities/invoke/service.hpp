@@ -32,8 +32,7 @@ class InvokeService {
   class Waiting;
 
   [[nodiscard]] std::optional<std::string> local_app(const std::string& id) const;
-  [[nodiscard]] sdk::Policy policy_for(const std::string& caller, const std::string& target,
-                                       const std::string& method);
+  [[nodiscard]] sdk::Policy policy_for(const std::string& caller, const std::string& target, const std::string& method);
   Task<Result<void>> carry_under(sdk::Request& request, const Outgoing& outgoing, const sdk::Policy& policy);
   Task<Result<void>> carry_whole(sdk::Request& request, const Outgoing& outgoing, const sdk::Policy& policy,
                                  std::string body);

@@ -63,10 +63,10 @@ class Broker : public sdk::Component {
  public:
   /// What differs between backends; a property of the type, not of the moment.
   struct Features {
-    bool durable = true;      // keeps messages over restarts and for groups that come later
-    bool redelivers = true;   // acts on kRetry and kGiveBack
-    bool expires = false;     // drops messages at their time to live by itself (MESSAGE_TTL)
-    bool wildcards = false;   // topics to subscribe to may end in '*'
+    bool durable = true;     // keeps messages over restarts and for groups that come later
+    bool redelivers = true;  // acts on kRetry and kGiveBack
+    bool expires = false;    // drops messages at their time to live by itself (MESSAGE_TTL)
+    bool wildcards = false;  // topics to subscribe to may end in '*'
   };
   [[nodiscard]] virtual Features features() const = 0;
 

@@ -1,9 +1,9 @@
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <functional>
 #include <ostream>
 #include <set>
-
-#include <gtest/gtest.h>
 
 #include "capabilities/pubsub/memory_broker.hpp"
 #include "capabilities/pubsub/sqlite_broker.hpp"
@@ -54,8 +54,8 @@ class BrokerConformanceTest : public ::testing::TestWithParam<Backend> {
   }
 
   void subscribe(Subscriber& subscriber, const std::string& topic, const std::string& group) {
-    auto subscription =
-        run(loop_, broker_->subscribe(SubscribeOptions{topic, group, {}}, subscriber.handler(loop_), Deadline::never()));
+    auto subscription = run(
+        loop_, broker_->subscribe(SubscribeOptions{topic, group, {}}, subscriber.handler(loop_), Deadline::never()));
     ASSERT_TRUE(subscription);
     subscriber.subscription = *std::move(subscription);
   }
@@ -87,7 +87,8 @@ TEST_P(BrokerConformanceTest, ASubscriberGetsWhatIsPublishedWithItsMetadata) {
     };
     return Answer::give();
   };
-  auto subscription = run(loop_, broker_->subscribe(SubscribeOptions{"orders", "shop", {}}, handler, Deadline::never()));
+  auto subscription =
+      run(loop_, broker_->subscribe(SubscribeOptions{"orders", "shop", {}}, handler, Deadline::never()));
   ASSERT_TRUE(subscription);
 
   ASSERT_TRUE(publish("orders", "x", {{"key", "a\"b"}}));

@@ -1,9 +1,9 @@
 #include "capabilities/pubsub/capability.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "bus/json_writer.hpp"
 #include "capabilities/pubsub/dapr_http.hpp"
@@ -55,11 +55,10 @@ PubsubCapability::PubsubCapability(sdk::Context& context, WallClock wall_clock)
     : context_(context),
       wall_clock_(std::move(wall_clock)),
       resiliency_(context.loop()),
-      components_(context,
-                  {.prefix = "pubsub.",
-                   .exclusive = is_exclusive,
-                   .changed = [this](const std::string&) { reconcile(); }},
-                  [this](const sdk::ComponentSpec& spec, Deadline deadline) { return make(spec, deadline); }),
+      components_(
+          context,
+          {.prefix = "pubsub.", .exclusive = is_exclusive, .changed = [this](const std::string&) { reconcile(); }},
+          [this](const sdk::ComponentSpec& spec, Deadline deadline) { return make(spec, deadline); }),
       service_(components_, resiliency_, wall_clock_),
       deliverer_(context, resiliency_, wall_clock_),
       scope_(context.loop()) {}
@@ -85,13 +84,15 @@ Task<sdk::Response> PubsubCapability::publish(sdk::Request& request) {
   co_return dapr_http::encode(operation, result);
 }
 
-Task<Result<std::shared_ptr<sdk::Component>>> PubsubCapability::make(const sdk::ComponentSpec& spec, Deadline deadline) {
+Task<Result<std::shared_ptr<sdk::Component>>> PubsubCapability::make(const sdk::ComponentSpec& spec,
+                                                                     Deadline deadline) {
   auto component = std::make_shared<PubsubComponent>();
   component->name = spec.name;
   component->type = spec.type;
   component->rules = TopicRules(spec.metadata);
   component->counters = PubsubCounters(context_.counters(), spec.name);
-  CO_ASSIGN(component->processing_timeout, spec.metadata.get_duration("processingTimeout", component->processing_timeout));
+  CO_ASSIGN(component->processing_timeout,
+            spec.metadata.get_duration("processingTimeout", component->processing_timeout));
   CO_ASSIGN(component->broker, co_await make_broker(context_, spec, wall_clock_, deadline));
   std::shared_ptr<sdk::Component> made = std::move(component);
   co_return Result<std::shared_ptr<sdk::Component>>(std::move(made));
@@ -211,8 +212,7 @@ Task<void> PubsubCapability::begin(std::shared_ptr<Active> active) {
       return deliverer_.deliver(to, std::move(delivery));
     };
     const Deadline deadline = context_.loop().deadline_in(kSubscribeTimeout);
-    auto subscription =
-        co_await target.component->broker->subscribe(std::move(options), std::move(handler), deadline);
+    auto subscription = co_await target.component->broker->subscribe(std::move(options), std::move(handler), deadline);
     if (subscription) {
       active->subscription = *std::move(subscription);
       active->beginning = 0;
@@ -276,7 +276,8 @@ std::vector<sdk::ComponentStatus> PubsubCapability::components() const {
       for (sdk::ComponentStatus& status : all) {
         if (status.name != subscription.document.pubsub) continue;
         if (!status.reason.empty()) status.reason += "; ";
-        status.reason += fmt::format("subscription of app '{}' to topic '{}': {}", app, subscription.document.topic, why);
+        status.reason +=
+            fmt::format("subscription of app '{}' to topic '{}': {}", app, subscription.document.topic, why);
       }
     }
   }
@@ -289,7 +290,7 @@ std::string PubsubCapability::metadata() const {
   bool any = false;
   for (const auto& [app, state] : context_.apps()) {
     for (const AppSubscription& subscription : subscriptions_for(app)) {
-      write_metadata(json, subscription);
+      write_metadata(json, app, subscription);
       any = true;
     }
   }

@@ -1,10 +1,10 @@
 #include "capabilities/pubsub/capability.hpp"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <fstream>
 #include <set>
-
-#include <gtest/gtest.h>
 
 #include "bus/inproc_lane.hpp"
 #include "capabilities/pubsub/testing/broker_fixture.hpp"

@@ -1,10 +1,10 @@
 #include "capabilities/pubsub/cloud_event.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <random>
-
-#include <fmt/format.h>
 
 namespace caisson::pubsub {
 
@@ -244,8 +244,8 @@ std::string event_id(const RequestId& request) {
   }
   high = (high & ~0xF000ULL) | 0x4000ULL;
   low = (low & ~(0x3ULL << 62)) | (0x2ULL << 62);
-  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, (high >> 16) & 0xFFFF, high & 0xFFFF,
-                     low >> 48, low & 0xFFFFFFFFFFFFULL);
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, (high >> 16) & 0xFFFF, high & 0xFFFF, low >> 48,
+                     low & 0xFFFFFFFFFFFFULL);
 }
 
 std::string media_type(std::string_view content_type) {
@@ -273,9 +273,8 @@ std::optional<WallTime> parse_rfc3339(std::string_view text) {
   int minute = 0;
   int second = 0;
   const bool whole = take_number(text, 4, year) && take(text, "-") && take_number(text, 2, month) && take(text, "-") &&
-                     take_number(text, 2, day) && take(text, "Tt ") && take_number(text, 2, hour) &&
-                     take(text, ":") && take_number(text, 2, minute) && take(text, ":") &&
-                     take_number(text, 2, second);
+                     take_number(text, 2, day) && take(text, "Tt ") && take_number(text, 2, hour) && take(text, ":") &&
+                     take_number(text, 2, minute) && take(text, ":") && take_number(text, 2, second);
   if (!whole || hour > 23 || minute > 59 || second > 60) return std::nullopt;
   if (take(text, ".")) {
     if (text.empty() || text.front() < '0' || text.front() > '9') return std::nullopt;

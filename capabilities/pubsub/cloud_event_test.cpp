@@ -1,8 +1,8 @@
 #include "capabilities/pubsub/cloud_event.hpp"
 
-#include <set>
-
 #include <gtest/gtest.h>
+
+#include <set>
 
 namespace caisson::pubsub {
 namespace {
@@ -32,13 +32,14 @@ std::string member(const std::string& event, std::string_view name) {
 }
 
 TEST(CloudEventTest, JsonDataIsEmbeddedWithSortedKeysExactNumbersAndHtmlEscapes) {
-  EXPECT_EQ(wrapped("application/json", R"({"b": 1.50, "a": 12345678901234567890123, "c": ["<x> & y", null, true, 1e400]})"),
-            R"({"data":{"a":12345678901234567890123,"b":1.50,"c":["\u003cx\u003e \u0026 y",null,true,1e400]},)"
-            R"("datacontenttype":"application/json","id":"the-id","pubsubname":"pubsub","source":"shop",)"
-            R"("specversion":"1.0","time":"2026-08-21T12:00:00Z","topic":"orders",)"
-            R"("traceid":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",)"
-            R"("traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"",)"
-            R"("type":"com.dapr.event.sent"})");
+  EXPECT_EQ(
+      wrapped("application/json", R"({"b": 1.50, "a": 12345678901234567890123, "c": ["<x> & y", null, true, 1e400]})"),
+      R"({"data":{"a":12345678901234567890123,"b":1.50,"c":["\u003cx\u003e \u0026 y",null,true,1e400]},)"
+      R"("datacontenttype":"application/json","id":"the-id","pubsubname":"pubsub","source":"shop",)"
+      R"("specversion":"1.0","time":"2026-08-21T12:00:00Z","topic":"orders",)"
+      R"("traceid":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",)"
+      R"("traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"",)"
+      R"("type":"com.dapr.event.sent"})");
 }
 
 TEST(CloudEventTest, TextIsAStringAndAnEmptyContentTypeIsTextPlain) {
@@ -87,7 +88,8 @@ TEST(CloudEventTest, ATimeToLiveBecomesAnExpiration) {
 }
 
 TEST(CloudEventTest, AnEventOfTheAppKeepsItsAttributesAndGetsTheMissingOnes) {
-  EXPECT_EQ(wrapped("application/cloudevents+json", R"({"id":"1","type":"t","data":{"n":007e0},"topic":"other"})").substr(0, 6),
+  EXPECT_EQ(wrapped("application/cloudevents+json", R"({"id":"1","type":"t","data":{"n":007e0},"topic":"other"})")
+                .substr(0, 6),
             "error:");
   EXPECT_EQ(wrapped("application/cloudevents+json; charset=UTF-8",
                     R"({"id":"1","type":"t","data":{"n":7},"topic":"other","time":"then","traceid":"given"})"),
@@ -104,9 +106,10 @@ TEST(CloudEventTest, ARawMessageIsWrappedForItsSubscriber) {
   EventContext raw = context("");
   raw.traceparent = {};
 
-  EXPECT_EQ(wrap_raw(raw, "hi"),
-            R"({"data_base64":"aGk=","datacontenttype":"application/octet-stream","id":"the-id",)"
-            R"("pubsubname":"pubsub","source":"Dapr","specversion":"1.0","topic":"orders","type":"com.dapr.event.sent"})");
+  EXPECT_EQ(
+      wrap_raw(raw, "hi"),
+      R"({"data_base64":"aGk=","datacontenttype":"application/octet-stream","id":"the-id",)"
+      R"("pubsubname":"pubsub","source":"Dapr","specversion":"1.0","topic":"orders","type":"com.dapr.event.sent"})");
 }
 
 TEST(CloudEventTest, TheSameRequestAlwaysHasTheSameIdAndEveryOtherOneAnother) {
@@ -151,8 +154,8 @@ TEST(JsonValueTest, EscapesAndSurrogatesBecomeCharacters) {
 }
 
 TEST(JsonValueTest, WhatIsNoJsonIsRefused) {
-  for (const char* const wrong : {"", "{", "[1,]", "{\"a\" 1}", "{a:1}", "01", "1.", "-", "1e", "tru", "\"\\x\"", "\"\t\"",
-                                  "\"\\u12", "[1] 2", "{\"a\":1,}", "\"abc"}) {
+  for (const char* const wrong : {"", "{", "[1,]", "{\"a\" 1}", "{a:1}", "01", "1.", "-", "1e", "tru", "\"\\x\"",
+                                  "\"\t\"", "\"\\u12", "[1] 2", "{\"a\":1,}", "\"abc"}) {
     EXPECT_FALSE(parse_json(wrong)) << wrong;
   }
   EXPECT_FALSE(parse_json(std::string(100'000, '[')));

@@ -17,10 +17,10 @@ struct PubsubCounters {
   PubsubCounters(sdk::Counters& counters, const std::string& component);
 
   sdk::Counter published, refused;
-  sdk::Counter delivered;      // calls to the app that it answered or failed to
-  sdk::Counter acknowledged;   // verdicts of the app: SUCCESS
-  sdk::Counter retried;        // left pending
-  sdk::Counter dropped;        // DROP, 404, expired
+  sdk::Counter delivered;     // calls to the app that it answered or failed to
+  sdk::Counter acknowledged;  // verdicts of the app: SUCCESS
+  sdk::Counter retried;       // left pending
+  sdk::Counter dropped;       // DROP, 404, expired
   sdk::Counter dead_lettered;
 };
 

@@ -1,8 +1,8 @@
 #include "capabilities/pubsub/dapr_http.hpp"
 
-#include <utility>
-
 #include <fmt/format.h>
+
+#include <utility>
 
 #include "sdk/http_reply.hpp"
 
@@ -43,7 +43,8 @@ sdk::ApiError describe(const Publish& request, const PublishResult& result) {
                       "TOPIC_NAME_EMPTY");
     case PublishFailure::kMetadata:
       return error_of(400, "ERR_PUBSUB_REQUEST_METADATA",
-                      fmt::format("failed deserializing metadata. Error: {}", result.reason), "METADATA_DESERIALIZATION");
+                      fmt::format("failed deserializing metadata. Error: {}", result.reason),
+                      "METADATA_DESERIALIZATION");
     case PublishFailure::kCloudEvent:
       return error_of(500, "ERR_PUBSUB_CLOUD_EVENTS_SER", "cannot create cloudevent: " + result.reason,
                       "CLOUD_EVENT_CREATION");
@@ -53,10 +54,10 @@ sdk::ApiError describe(const Publish& request, const PublishResult& result) {
       return error;
     }
     default: {
-      sdk::ApiError error = error_of(500, "ERR_PUBSUB_PUBLISH_MESSAGE",
-                                     fmt::format("error when publishing to topic {} in pubsub {}: {}", request.topic,
-                                                 pubsub, result.reason),
-                                     "PUBLISH_MESSAGE");
+      sdk::ApiError error = error_of(
+          500, "ERR_PUBSUB_PUBLISH_MESSAGE",
+          fmt::format("error when publishing to topic {} in pubsub {}: {}", request.topic, pubsub, result.reason),
+          "PUBLISH_MESSAGE");
       error.info = {{"error", result.reason}, {"topic", request.topic}};
       return error;
     }

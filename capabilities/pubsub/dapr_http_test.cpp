@@ -56,7 +56,8 @@ TEST(DaprHttpTest, SuccessHasNoContent) {
 
 TEST(DaprHttpTest, EachFailureHasItsCode) {
   const Publish publish = publish_to("pubsub", "orders");
-  const auto expect = [&](PublishFailure failure, std::string_view status, std::string_view code, std::string_view reason) {
+  const auto expect = [&](PublishFailure failure, std::string_view status, std::string_view code,
+                          std::string_view reason) {
     const std::string text = answer(publish, failure, "why");
     EXPECT_EQ(text.substr(0, 3), status);
     EXPECT_NE(text.find("\"errorCode\":\"" + std::string(code) + "\""), std::string::npos) << text;
@@ -73,12 +74,13 @@ TEST(DaprHttpTest, EachFailureHasItsCode) {
 }
 
 TEST(DaprHttpTest, BrokerErrorsCarryTopicAndError) {
-  EXPECT_EQ(answer(publish_to("pubsub", "orders"), PublishFailure::kBroker, "disk full"),
-            R"(500 {"errorCode":"ERR_PUBSUB_PUBLISH_MESSAGE",)"
-            R"("message":"error when publishing to topic orders in pubsub pubsub: disk full","details":[)"
-            R"({"@type":"type.googleapis.com/google.rpc.ResourceInfo","resource_type":"pubsub","resource_name":"pubsub","owner":"","description":""},)"
-            R"({"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"DAPR_PUBSUB_PUBLISH_MESSAGE","domain":"dapr.io",)"
-            R"("metadata":{"error":"disk full","topic":"orders"}}]})");
+  EXPECT_EQ(
+      answer(publish_to("pubsub", "orders"), PublishFailure::kBroker, "disk full"),
+      R"(500 {"errorCode":"ERR_PUBSUB_PUBLISH_MESSAGE",)"
+      R"("message":"error when publishing to topic orders in pubsub pubsub: disk full","details":[)"
+      R"({"@type":"type.googleapis.com/google.rpc.ResourceInfo","resource_type":"pubsub","resource_name":"pubsub","owner":"","description":""},)"
+      R"({"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"DAPR_PUBSUB_PUBLISH_MESSAGE","domain":"dapr.io",)"
+      R"("metadata":{"error":"disk full","topic":"orders"}}]})");
 }
 
 TEST(DaprHttpTest, ABodyOverTheLimitIsAnsweredAsTheApiDoes) {

@@ -1,12 +1,12 @@
 #include "capabilities/pubsub/delivery.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <random>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "capabilities/pubsub/subscriptions.hpp"
 
@@ -34,13 +34,13 @@ bool is_token(std::string_view name) {
 
 /// Whether message metadata may become a header: it must be one, and not one of the call's own.
 bool may_be_header(std::string_view name, std::string_view value) {
-  for (const std::string_view own : {"content-type", "content-length", "transfer-encoding", "connection", "host",
-                                     "upgrade", "te", "trailer", "expect", "dapr-api-token", "traceparent", "tracestate"}) {
+  for (const std::string_view own :
+       {"content-type", "content-length", "transfer-encoding", "connection", "host", "upgrade", "te", "trailer",
+        "expect", "dapr-api-token", "traceparent", "tracestate"}) {
     if (name == own) return false;
   }
-  const bool printable = std::ranges::none_of(value, [](char c) {
-    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F;
-  });
+  const bool printable = std::ranges::none_of(
+      value, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; });
   return is_token(name) && printable;
 }
 
@@ -83,7 +83,8 @@ Deliverer::Deliverer(sdk::Context& context, sdk::Resiliency& resiliency, WallClo
 Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, Delivery delivery) {
   const config::Subscription& subscription = target->subscription;
   const std::string* const content_type = find_metadata(delivery.message.metadata, "contentType");
-  const bool opaque = target->raw || (content_type != nullptr && media_type(*content_type) == "application/octet-stream");
+  const bool opaque =
+      target->raw || (content_type != nullptr && media_type(*content_type) == "application/octet-stream");
 
   JsonValue parsed = JsonValue::object();
   if (!opaque) {
@@ -108,8 +109,9 @@ Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, D
   event.traceparent = trace_field(parsed, delivery.message, "traceparent", "traceid");
   if (target->raw) {
     const std::string id = event_id({});
-    const EventContext context{id, target->app, subscription.pubsub, subscription.topic, {}, event.traceparent,
-                               event.tracestate, wall_clock_(), false};
+    const EventContext context{id,   target->app,       subscription.pubsub, subscription.topic,
+                               {},   event.traceparent, event.tracestate,    wall_clock_(),
+                               false};
     event.body = wrap_raw(context, delivery.message.data);
   } else {
     event.body = delivery.message.data;
@@ -250,8 +252,8 @@ Task<Verdict> Deliverer::dead_letter(const DeliveryTarget& target, Delivery& del
   PubsubComponent& component = *target.component;
   const config::Subscription& subscription = target.subscription;
   log_limit_.log(LogLevel::kWarning,
-                 fmt::format("app '{}', component '{}', topic '{}': a message is not taken (attempt {}): {}", target.app,
-                             subscription.pubsub, subscription.topic, delivery.attempt, reason));
+                 fmt::format("app '{}', component '{}', topic '{}': a message is not taken (attempt {}): {}",
+                             target.app, subscription.pubsub, subscription.topic, delivery.attempt, reason));
   if (subscription.dead_letter_topic.empty()) {
     if (otherwise != Verdict::kAcknowledge) component.counters.retried.add();
     co_return otherwise;
@@ -263,8 +265,8 @@ Task<Verdict> Deliverer::dead_letter(const DeliveryTarget& target, Delivery& del
     component.counters.dead_lettered.add();
     co_return Verdict::kAcknowledge;
   }
-  log_limit_.log(LogLevel::kError, fmt::format("app '{}': dead-letter topic '{}' does not take a message: {}", target.app,
-                                               subscription.dead_letter_topic, published.error().message));
+  log_limit_.log(LogLevel::kError, fmt::format("app '{}': dead-letter topic '{}' does not take a message: {}",
+                                               target.app, subscription.dead_letter_topic, published.error().message));
   component.counters.retried.add();
   co_return Verdict::kRetry;
 }

@@ -37,8 +37,9 @@ class DeliveryTest : public ::testing::Test {
   /// Subscribes to the dead-letter topic from here on.
   void watch_dead_letters() {
     subscription_.dead_letter_topic = "dead";
-    auto subscription = run(context_.loop(), component_->broker->subscribe(SubscribeOptions{"dead", "test", {}},
-                                                                           dead_.handler(context_.loop()), Deadline::never()));
+    auto subscription =
+        run(context_.loop(), component_->broker->subscribe(SubscribeOptions{"dead", "test", {}},
+                                                           dead_.handler(context_.loop()), Deadline::never()));
     ASSERT_TRUE(subscription);
     dead_.subscription = *std::move(subscription);
   }
@@ -84,8 +85,9 @@ TEST_F(DeliveryTest, TheAppGetsTheEventAsItWasPublished) {
   EXPECT_EQ(call.path, "/orders");
   EXPECT_EQ(call.query, "x=1");
   EXPECT_EQ(call.body, event);
-  EXPECT_EQ(call.headers, (std::map<std::string, std::string>{
-                              {"content-type", "application/cloudevents+json"}, {"key", "v"}, {"pubsubname", "pubsub"}}));
+  EXPECT_EQ(call.headers,
+            (std::map<std::string, std::string>{
+                {"content-type", "application/cloudevents+json"}, {"key", "v"}, {"pubsubname", "pubsub"}}));
   EXPECT_EQ(call.traceparent.substr(0, 36), kTrace.substr(0, 36));
   EXPECT_NE(call.traceparent, kTrace);
   EXPECT_EQ(call.traceparent.size(), kTrace.size());

@@ -1,10 +1,10 @@
 #include "capabilities/pubsub/make_broker.hpp"
 
-#include <cerrno>
-#include <cstring>
-
 #include <fmt/format.h>
 #include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include "capabilities/pubsub/memory_broker.hpp"
 #include "capabilities/pubsub/sqlite_broker.hpp"

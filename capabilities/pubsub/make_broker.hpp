@@ -13,6 +13,6 @@ bool is_exclusive(std::string_view type);
 
 /// Component type to backend. kInvalidArgument: an unknown type or bad metadata, named.
 Task<Result<std::shared_ptr<Broker>>> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec,
-                                                          WallClock wall_clock, Deadline deadline);
+                                                  WallClock wall_clock, Deadline deadline);
 
 }  // namespace caisson::pubsub

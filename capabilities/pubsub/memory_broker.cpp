@@ -1,8 +1,8 @@
 #include "capabilities/pubsub/memory_broker.hpp"
 
-#include <deque>
-
 #include <fmt/format.h>
+
+#include <deque>
 
 #include "bus/task_scope.hpp"
 
@@ -19,7 +19,11 @@ struct MemoryBroker::Group {
 class MemoryBroker::Member final : public Subscription {
  public:
   Member(MemoryBroker& broker, std::pair<std::string, std::string> key, std::shared_ptr<Group> group, Handler handler)
-      : broker_(broker), key_(std::move(key)), group_(std::move(group)), handler_(std::move(handler)), scope_(broker.loop_) {
+      : broker_(broker),
+        key_(std::move(key)),
+        group_(std::move(group)),
+        handler_(std::move(handler)),
+        scope_(broker.loop_) {
     ++group_->members;
     scope_.spawn(work());
   }
@@ -46,10 +50,11 @@ class MemoryBroker::Member final : public Subscription {
       const std::string topic = delivery.topic;
       const Verdict verdict = co_await handler_(std::move(delivery));
       if (verdict != Verdict::kAcknowledge) {
-        broker_.log_limit_.log(LogLevel::kWarning,
-                               fmt::format("component '{}': a message of topic '{}' failed and is lost; pubsub.in-memory "
-                                           "does not redeliver",
-                                           broker_.name_, topic));
+        broker_.log_limit_.log(
+            LogLevel::kWarning,
+            fmt::format("component '{}': a message of topic '{}' failed and is lost; pubsub.in-memory "
+                        "does not redeliver",
+                        broker_.name_, topic));
       }
       // The others of the group take their turn, and a handler that never waits does not keep the loop.
       co_await broker_.loop_.sleep_until(Deadline::at(broker_.loop_.now()));
@@ -95,12 +100,12 @@ Task<Result<void>> MemoryBroker::publish(std::string topic, Message message, Dea
   co_return ok();
 }
 
-Task<Result<std::unique_ptr<Subscription>>> MemoryBroker::subscribe(SubscribeOptions options, Handler handler, Deadline) {
+Task<Result<std::unique_ptr<Subscription>>> MemoryBroker::subscribe(SubscribeOptions options, Handler handler,
+                                                                    Deadline) {
   std::pair<std::string, std::string> key(options.topic, options.group);
   std::shared_ptr<Group>& group = groups_[key];
   if (group == nullptr) group = std::make_shared<Group>();
-  std::unique_ptr<Subscription> member =
-      std::make_unique<Member>(*this, std::move(key), group, std::move(handler));
+  std::unique_ptr<Subscription> member = std::make_unique<Member>(*this, std::move(key), group, std::move(handler));
   co_return Result<std::unique_ptr<Subscription>>(std::move(member));
 }
 

@@ -1,9 +1,9 @@
 #include "capabilities/pubsub/routing.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <memory>
-
-#include <fmt/format.h>
 
 namespace caisson::pubsub {
 

@@ -1,8 +1,8 @@
 #include "capabilities/pubsub/service.hpp"
 
-#include <functional>
-
 #include <fmt/format.h>
+
+#include <functional>
 
 #include "capabilities/pubsub/cloud_event.hpp"
 

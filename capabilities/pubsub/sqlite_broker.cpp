@@ -1,9 +1,9 @@
 #include "capabilities/pubsub/sqlite_broker.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
-
-#include <fmt/format.h>
 
 namespace caisson::pubsub {
 
@@ -105,7 +105,8 @@ Task<Result<std::shared_ptr<SqliteBroker>>> SqliteBroker::open(EventLoop& loop, 
   };
   CO_ASSIGN(broker->log_, co_await broker->thread_->run(std::move(open_log), deadline));
   if (!moved_to->empty()) {
-    broker->note_ = fmt::format("{} was damaged; it is kept as {}, and an empty one is begun", broker->options_.path, *moved_to);
+    broker->note_ =
+        fmt::format("{} was damaged; it is kept as {}, and an empty one is begun", broker->options_.path, *moved_to);
     log(LogLevel::kError, fmt::format("component '{}': {}", broker->options_.component, broker->note_));
   }
   broker->scope_.spawn(broker->pump());

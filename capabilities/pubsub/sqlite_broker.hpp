@@ -83,7 +83,7 @@ class SqliteBroker final : public Broker {
   Options options_;
   std::optional<std::string> write_trouble_;     // the last publish failed
   std::optional<std::string> progress_trouble_;  // the last verdicts or reads failed
-  std::string note_;  // a damaged file was moved aside
+  std::string note_;                             // a damaged file was moved aside
   LogLimit log_limit_;
   std::shared_ptr<SqliteLog> log_;  // used by the thread, dies after it
   std::unique_ptr<sdk::BlockingThread> thread_;

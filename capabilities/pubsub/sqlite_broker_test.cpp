@@ -1,12 +1,12 @@
 #include "capabilities/pubsub/sqlite_broker.hpp"
 
-#include <csignal>
-#include <fstream>
-#include <set>
-
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+
+#include <csignal>
+#include <fstream>
+#include <set>
 
 #include "capabilities/pubsub/testing/broker_fixture.hpp"
 
@@ -60,13 +60,14 @@ class SqliteBrokerTest : public ::testing::Test {
   }
 
   void subscribe(Subscriber& subscriber, const std::string& topic, const std::string& group) {
-    auto subscription =
-        run(loop_, broker_->subscribe(SubscribeOptions{topic, group, {}}, subscriber.handler(loop_), Deadline::never()));
+    auto subscription = run(
+        loop_, broker_->subscribe(SubscribeOptions{topic, group, {}}, subscriber.handler(loop_), Deadline::never()));
     ASSERT_TRUE(subscription);
     subscriber.subscription = *std::move(subscription);
   }
   void wait_for(const Subscriber& subscriber, std::size_t count) {
-    run_until(loop_, [&] { return subscriber.received.size() >= count; }, 120s);
+    run_until(
+        loop_, [&] { return subscriber.received.size() >= count; }, 120s);
   }
   void drain(Subscriber& subscriber) {
     run(loop_, subscriber.subscription->drain(Deadline::never()));

@@ -1,8 +1,8 @@
 #include "capabilities/pubsub/sqlite_log.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "bus/log.hpp"
 #include "capabilities/pubsub/json_value.hpp"

@@ -64,8 +64,8 @@ class SqliteLog {
     std::size_t limit = 0;
     Nanos now{};
     std::vector<Entry> entries;
-    bool more = false;               // there may be more right now
-    std::optional<Nanos> next_due;   // when the next failed one comes again
+    bool more = false;              // there may be more right now
+    std::optional<Nanos> next_due;  // when the next failed one comes again
   };
   /// What is carried out in one transaction: verdicts, then new messages, then reads.
   struct Batch {

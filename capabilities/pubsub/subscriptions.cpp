@@ -53,7 +53,8 @@ config::Subscription read_entry(const JsonValue& entry) {
   subscription.default_path = text_in(entry, "route");
   if (const JsonValue* const routes = entry.find_ignoring_case("routes")) read_routes(*routes, subscription);
   subscription.dead_letter_topic = text_in(entry, "deadLetterTopic");
-  if (const JsonValue* const metadata = entry.find_ignoring_case("metadata"); metadata != nullptr && metadata->is_object()) {
+  if (const JsonValue* const metadata = entry.find_ignoring_case("metadata");
+      metadata != nullptr && metadata->is_object()) {
     for (const auto& [name, value] : metadata->members) {
       if (value.is_string()) subscription.metadata.emplace(name, value.text);
     }
@@ -94,7 +95,8 @@ Result<std::vector<config::Subscription>> parse_subscribe_list(std::string_view 
   return subscriptions;
 }
 
-std::vector<AppSubscription> subscriptions_of(std::string_view app, const std::vector<config::Subscription>& declarative,
+std::vector<AppSubscription> subscriptions_of(std::string_view app,
+                                              const std::vector<config::Subscription>& declarative,
                                               const std::vector<config::Subscription>& programmatic) {
   std::vector<AppSubscription> all;
   const auto add = [&](const config::Subscription& document, bool by_program) {
@@ -125,9 +127,10 @@ bool same_subscription(const config::Subscription& a, const config::Subscription
          std::ranges::equal(a.rules, b.rules, same_rule);
 }
 
-void write_metadata(JsonWriter& json, const AppSubscription& subscription) {
+void write_metadata(JsonWriter& json, std::string_view app, const AppSubscription& subscription) {
   const config::Subscription& document = subscription.document;
   json.begin_object();
+  json.key("appId").value(app);
   json.key("pubsubname").value(document.pubsub).key("topic").value(document.topic);
   if (!document.metadata.empty()) {
     json.key("metadata").begin_object();

@@ -27,7 +27,8 @@ Result<std::vector<config::Subscription>> parse_subscribe_list(std::string_view 
 
 /// What the app subscribes to: a programmatic entry stands before a declarative one of the same
 /// component and topic, among several the first counts; documents scoped to other apps are left out.
-std::vector<AppSubscription> subscriptions_of(std::string_view app, const std::vector<config::Subscription>& declarative,
+std::vector<AppSubscription> subscriptions_of(std::string_view app,
+                                              const std::vector<config::Subscription>& declarative,
                                               const std::vector<config::Subscription>& programmatic);
 
 /// The subscriber wants the bytes as published, in an event around them.
@@ -35,7 +36,8 @@ bool wants_raw(const config::Subscription& subscription);
 
 bool same_subscription(const config::Subscription& a, const config::Subscription& b);
 
-/// As in the runtime's metadata: {"pubsubname","topic","metadata"?,"rules"?,"deadLetterTopic","type"}.
-void write_metadata(JsonWriter& json, const AppSubscription& subscription);
+/// As in the runtime's metadata: {"pubsubname","topic","metadata"?,"rules"?,"deadLetterTopic","type"}, with
+/// "appId", by which the runtime shows each app its own and which it leaves out.
+void write_metadata(JsonWriter& json, std::string_view app, const AppSubscription& subscription);
 
 }  // namespace caisson::pubsub

@@ -1,8 +1,8 @@
 #include "capabilities/pubsub/subscriptions.hpp"
 
-#include <cstdlib>
-
 #include <gtest/gtest.h>
+
+#include <cstdlib>
 
 #include "capabilities/pubsub/routing.hpp"
 #include "capabilities/pubsub/topic_rules.hpp"
@@ -53,7 +53,8 @@ TEST(SubscriptionsTest, TheDefaultOfRoutesBeatsTheFlatRoute) {
 }
 
 TEST(SubscriptionsTest, EntriesWithoutRouteTopicOrComponentAreLeftOut) {
-  EXPECT_TRUE(parsed(R"([{"pubsubname":"p","topic":"a"},{"topic":"a","route":"/a"},{"pubsubname":"p","route":"/a"}])").empty());
+  EXPECT_TRUE(
+      parsed(R"([{"pubsubname":"p","topic":"a"},{"topic":"a","route":"/a"},{"pubsubname":"p","route":"/a"}])").empty());
   EXPECT_TRUE(parsed("null").empty());
 }
 
@@ -99,16 +100,18 @@ TEST(SubscriptionsTest, MetadataListsRulesWithTheDefaultLast) {
   document.rules = {{"event.type == \"x\"", "/x"}};
   JsonWriter json;
 
-  write_metadata(json, AppSubscription{document, true, {}, false});
+  write_metadata(json, "shop", AppSubscription{document, true, {}, false});
 
-  EXPECT_EQ(json.text(),
-            R"({"pubsubname":"p","topic":"a","rules":[{"match":"event.type == \"x\"","path":"/x"},{"path":"/default"}],)"
-            R"("deadLetterTopic":"","type":"PROGRAMMATIC"})");
+  EXPECT_EQ(
+      json.text(),
+      R"({"appId":"shop","pubsubname":"p","topic":"a","rules":[{"match":"event.type == \"x\"","path":"/x"},{"path":"/default"}],)"
+      R"("deadLetterTopic":"","type":"PROGRAMMATIC"})");
 }
 
 TEST(RoutingTest, TheFirstRuleThatHoldsWins) {
   auto document = subscription("p", "a", "/default");
-  document.rules = {{"event.type == \"order\" && event.data.total > 100", "/big"}, {"event.type == \"order\"", "/order"}};
+  document.rules = {{"event.type == \"order\" && event.data.total > 100", "/big"},
+                    {"event.type == \"order\"", "/order"}};
   const Router router(document);
   const auto route = [&](std::string_view json) { return router.route(*parse_json(json)).value_or("none"); };
 

@@ -45,7 +45,8 @@ TopicRules::TopicRules(const sdk::Metadata& metadata)
       consumer_id_(metadata.get("consumerID")) {
   const char* const name = std::getenv("NAMESPACE");
   namespace_ = name == nullptr ? "" : name;
-  for (const std::string_view key : {"allowedTopics", "protectedTopics", "publishingScopes", "subscriptionScopes", "consumerID"}) {
+  for (const std::string_view key :
+       {"allowedTopics", "protectedTopics", "publishingScopes", "subscriptionScopes", "consumerID"}) {
     namespaced_ = namespaced_ || metadata.get(key).find("{namespace}") != std::string::npos;
   }
 }

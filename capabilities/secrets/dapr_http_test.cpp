@@ -47,7 +47,8 @@ TEST_F(DaprHttpTest, WithoutAnyStoreThatIsSaid) {
   const auto answer = get("/v1.0/secrets/vault/plain");
 
   EXPECT_EQ(answer.status, 500);
-  EXPECT_EQ(answer.body, R"({"errorCode":"ERR_SECRET_STORES_NOT_CONFIGURED","message":"secret store is not configured"})");
+  EXPECT_EQ(answer.body,
+            R"({"errorCode":"ERR_SECRET_STORES_NOT_CONFIGURED","message":"secret store is not configured"})");
 }
 
 TEST_F(DaprHttpTest, AnUnknownStoreIs401) {

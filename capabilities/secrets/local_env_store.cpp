@@ -1,9 +1,9 @@
 #include "capabilities/secrets/local_env_store.hpp"
 
-#include <cstdlib>
-
 #include <fmt/format.h>
 #include <unistd.h>
+
+#include <cstdlib>
 
 #include "bus/wire.hpp"
 

@@ -1,14 +1,14 @@
 #include "capabilities/secrets/local_file_store.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <ctime>
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <simdjson.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
 
 namespace caisson::secrets {
 

@@ -1,9 +1,9 @@
 #include "capabilities/secrets/local_file_store.hpp"
 
-#include <fstream>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <fstream>
 
 #include "bus/testing/run.hpp"
 #include "bus/testing/temporary_directory.hpp"

@@ -43,7 +43,8 @@ Task<Made> make_store(const sdk::ComponentSpec& spec, Deadline) {
   for (const Backend& backend : kBackends) {
     if (backend.type == spec.type && first_version) co_return backend.make(spec.metadata);
   }
-  co_return Error{Errc::kInvalidArgument, fmt::format("there is no secret store of type {}/{}", spec.type, spec.version)};
+  co_return Error{Errc::kInvalidArgument,
+                  fmt::format("there is no secret store of type {}/{}", spec.type, spec.version)};
 }
 
 }  // namespace caisson::secrets

@@ -1,8 +1,8 @@
-#include <cstdlib>
-#include <fstream>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
 
 #include "bus/testing/run.hpp"
 #include "bus/testing/temporary_directory.hpp"

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <fstream>
-
 #include <gtest/gtest.h>
+
+#include <fstream>
 
 #include "bus/testing/temporary_directory.hpp"
 #include "capabilities/secrets/capability.hpp"

@@ -1,8 +1,8 @@
 #include "capabilities/secrets/service.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "capabilities/secrets/make_store.hpp"
 

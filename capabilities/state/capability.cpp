@@ -17,10 +17,14 @@ sdk::ComponentSet::Options component_options() {
 
 StateCapability::StateCapability(sdk::Context& context)
     : components_(context, component_options(),
-                  [&context](const sdk::ComponentSpec& spec, Deadline deadline) { return make_store(context, spec, deadline); }),
+                  [&context](const sdk::ComponentSpec& spec, Deadline deadline) {
+                    return make_store(context, spec, deadline);
+                  }),
       service_(context.loop(), components_),
       dapr_http_(service_, context.counters()) {}
 
-std::unique_ptr<sdk::Capability> make_state(sdk::Context& context) { return std::make_unique<StateCapability>(context); }
+std::unique_ptr<sdk::Capability> make_state(sdk::Context& context) {
+  return std::make_unique<StateCapability>(context);
+}
 
 }  // namespace caisson::state

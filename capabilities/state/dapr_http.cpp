@@ -25,7 +25,8 @@ ApiError api_error(std::uint16_t status, std::string code, std::string message) 
 }
 
 Response malformed(std::string_view what) {
-  return sdk::error_response(api_error(400, "ERR_MALFORMED_REQUEST", fmt::format("failed deserializing HTTP body: {}", what)));
+  return sdk::error_response(
+      api_error(400, "ERR_MALFORMED_REQUEST", fmt::format("failed deserializing HTTP body: {}", what)));
 }
 
 /// The store could not be selected.
@@ -51,9 +52,7 @@ Response illegal_key(const Selected& selected, std::string_view key, const Error
   return sdk::error_response(answer);
 }
 
-std::uint16_t status_of(Errc code) {
-  return code == Errc::kAborted ? 409 : code == Errc::kInvalidArgument ? 400 : 500;
-}
+std::uint16_t status_of(Errc code) { return code == Errc::kAborted ? 409 : code == Errc::kInvalidArgument ? 400 : 500; }
 
 /// What went wrong with the changes of a request, all of it in one text: an etag error decides the
 /// code. Nothing when nothing did.
@@ -170,26 +169,31 @@ Task<Response> DaprHttp::counted(Request& request, const std::string& operation,
 }
 
 Task<Response> DaprHttp::get(Request& request) {
-  auto selecting = service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
+  auto selecting =
+      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
   if (!selected) co_return no_store(selected.error(), request);
 
-  Get get{std::string(request.parameter("key")), query_value(request, "consistency"), sdk::query_metadata(request.query())};
+  Get get{std::string(request.parameter("key")), query_value(request, "consistency"),
+          sdk::query_metadata(request.query())};
   const std::string key = get.key;
-  if (const auto stored = Service::stored_key(*selected, key); !stored) co_return illegal_key(*selected, key, stored.error());
+  if (const auto stored = Service::stored_key(*selected, key); !stored)
+    co_return illegal_key(*selected, key, stored.error());
 
   auto getting = service_.get(*selected, std::move(get), request.deadline());
   Found found = co_await std::move(getting);
   if (!found) {
-    co_return sdk::error_response(api_error(
-        500, "ERR_STATE_GET", fmt::format("fail to get {} from state store {}: {}", key, selected->store, found.error().message)));
+    co_return sdk::error_response(
+        api_error(500, "ERR_STATE_GET",
+                  fmt::format("fail to get {} from state store {}: {}", key, selected->store, found.error().message)));
   }
   if (!*found) co_return sdk::no_content();
   co_return value_response(request, *selected, **std::move(found));
 }
 
 Task<Response> DaprHttp::set(Request& request) {
-  auto selecting = service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
+  auto selecting =
+      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
   if (!selected) co_return no_store(selected.error(), request);
 
@@ -204,13 +208,14 @@ Task<Response> DaprHttp::set(Request& request) {
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
-  co_return sdk::error_response(api_error(
-      status_of(error->code), "ERR_STATE_SAVE",
-      fmt::format("failed saving state in state store {}: {}", selected->store, error->message)));
+  co_return sdk::error_response(
+      api_error(status_of(error->code), "ERR_STATE_SAVE",
+                fmt::format("failed saving state in state store {}: {}", selected->store, error->message)));
 }
 
 Task<Response> DaprHttp::remove(Request& request) {
-  auto selecting = service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
+  auto selecting =
+      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
   if (!selected) co_return no_store(selected.error(), request);
 
@@ -235,14 +240,16 @@ Task<Response> DaprHttp::remove(Request& request) {
 }
 
 Task<Response> DaprHttp::get_many(Request& request) {
-  auto selecting = service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
+  auto selecting =
+      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
   if (!selected) co_return no_store(selected.error(), request);
 
   const auto keys = parse_get_many(std::string(request.body()));
   if (!keys) co_return malformed(keys.error().message);
   for (const std::string& key : *keys) {
-    if (const auto stored = Service::stored_key(*selected, key); !stored) co_return illegal_key(*selected, key, stored.error());
+    if (const auto stored = Service::stored_key(*selected, key); !stored)
+      co_return illegal_key(*selected, key, stored.error());
   }
   auto getting = service_.get_many(*selected, *keys, kMostValueBytes, request.deadline());
   const auto found = co_await std::move(getting);
@@ -262,7 +269,8 @@ Task<Response> DaprHttp::get_many(Request& request) {
 }
 
 Task<Response> DaprHttp::transact(Request& request) {
-  auto selecting = service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
+  auto selecting =
+      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
   if (!selected) co_return no_store(selected.error(), request);
 
@@ -287,7 +295,8 @@ Task<Response> DaprHttp::transact(Request& request) {
 }
 
 Task<Response> DaprHttp::query(Request& request) {
-  auto selecting = service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
+  auto selecting =
+      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
   if (!selected) co_return no_store(selected.error(), request);
 

@@ -1,9 +1,9 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "bus/inproc_lane.hpp"
 #include "bus/testing/run.hpp"
@@ -61,7 +61,9 @@ class DaprHttpTest : public ::testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
-  static Task<void> refuse(Incoming call) { [[maybe_unused]] const auto sent = co_await call.reply_error({Errc::kUnimplemented, "no"}); }
+  static Task<void> refuse(Incoming call) {
+    [[maybe_unused]] const auto sent = co_await call.reply_error({Errc::kUnimplemented, "no"});
+  }
 
   static config::Component component(std::string name, std::string type,
                                      std::vector<std::pair<std::string, std::string>> metadata = {},
@@ -96,7 +98,8 @@ class DaprHttpTest : public ::testing::Test {
     testing::run_until(loop_, [&] {
       const auto status = sdk::parse_status(status_);
       return status && status->components.size() == wanted &&
-             std::ranges::none_of(status->components, [](const auto& c) { return c.state == sdk::ComponentState::kInit; });
+             std::ranges::none_of(status->components,
+                                  [](const auto& c) { return c.state == sdk::ComponentState::kInit; });
     });
   }
 
@@ -119,7 +122,8 @@ class DaprHttpTest : public ::testing::Test {
              RequestId request = {}) {
     Envelope envelope;
     for (const Route& route : process_->manifest().routes) {
-      if (route.path == pattern && ("," + route.method + ",").find("," + std::string(method) + ",") != std::string::npos) {
+      if (route.path == pattern &&
+          ("," + route.method + ",").find("," + std::string(method) + ",") != std::string::npos) {
         envelope.route = route.number;
       }
     }
@@ -143,8 +147,10 @@ class DaprHttpTest : public ::testing::Test {
   Answer set(std::string_view store, std::string body, std::string_view query = {}, RequestId request = {}) {
     return ask("POST", "/v1.0/state/{store}", {{"store", store}}, std::move(body), query, {}, "shop", request);
   }
-  Answer remove(std::string_view store, std::string_view key, std::string_view query = {}, std::string_view if_match = {}) {
-    return ask("DELETE", "/v1.0/state/{store}/{key}", {{"store", store}, {"key", key}}, {}, query, {{"If-Match", if_match}});
+  Answer remove(std::string_view store, std::string_view key, std::string_view query = {},
+                std::string_view if_match = {}) {
+    return ask("DELETE", "/v1.0/state/{store}/{key}", {{"store", store}, {"key", key}}, {}, query,
+               {{"If-Match", if_match}});
   }
   Answer get_many(std::string_view store, std::string body) {
     return ask("POST", "/v1.0/state/{store}/bulk", {{"store", store}}, std::move(body));
@@ -219,12 +225,13 @@ TEST_F(DaprHttpTest, UnknownAndUnreadyStoresAreAnsweredInTheApisWords) {
             R"("metadata":{"appID":"shop"}}]})");
   EXPECT_EQ(get("private", "k").status, 400) << "another app's store is unknown";
   EXPECT_EQ(set("private", "[").status, 400);
-  EXPECT_THAT(set("private", "[").body, HasSubstr("ERR_STATE_STORE_NOT_FOUND")) << "the store is looked at before the body";
+  EXPECT_THAT(set("private", "[").body, HasSubstr("ERR_STATE_STORE_NOT_FOUND"))
+      << "the store is looked at before the body";
 
   const Answer unready = get("odd", "k");
   EXPECT_EQ(unready.status, 500);
-  EXPECT_THAT(unready.body, AllOf(HasSubstr("ERR_STATE_STORE_NOT_CONFIGURED"), HasSubstr("state store odd is not ready"),
-                                  HasSubstr("state.nothing")));
+  EXPECT_THAT(unready.body, AllOf(HasSubstr("ERR_STATE_STORE_NOT_CONFIGURED"),
+                                  HasSubstr("state store odd is not ready"), HasSubstr("state.nothing")));
 }
 
 TEST_F(DaprHttpTest, WithoutAnyStoreTheAnswerIsNotConfigured) {
@@ -238,29 +245,34 @@ TEST_F(DaprHttpTest, WithoutAnyStoreTheAnswerIsNotConfigured) {
 
 TEST_F(DaprHttpTest, KeysWithTheSeparatorAreRefusedWithDetails) {
   const std::string message = "input key/keyPrefix 'a||b' can't contain '||'";
-  for (const Answer& answer : {get("mem", "a||b"), set("mem", R"([{"key":"a||b","value":1}])"), remove("mem", "a||b"),
-                               get_many("mem", R"({"keys":["a||b"]})"),
-                               transact("mem", R"({"operations":[{"operation":"delete","request":{"key":"a||b"}}]})")}) {
+  for (const Answer& answer :
+       {get("mem", "a||b"), set("mem", R"([{"key":"a||b","value":1}])"), remove("mem", "a||b"),
+        get_many("mem", R"({"keys":["a||b"]})"),
+        transact("mem", R"({"operations":[{"operation":"delete","request":{"key":"a||b"}}]})")}) {
     EXPECT_EQ(answer.status, 400);
-    EXPECT_EQ(answer.body,
-              R"({"errorCode":"ERR_MALFORMED_REQUEST","message":")" + message + R"(","details":[)" +
-                  R"({"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[{"field":"a||b","description":")" +
-                  message + R"("}]},{"@type":"type.googleapis.com/google.rpc.ResourceInfo","resource_type":"state",)" +
-                  R"("resource_name":"mem","owner":"","description":""},)" +
-                  R"({"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"DAPR_STATE_ILLEGAL_KEY","domain":"dapr.io","metadata":null}]})");
+    EXPECT_EQ(
+        answer.body,
+        R"({"errorCode":"ERR_MALFORMED_REQUEST","message":")" + message + R"(","details":[)" +
+            R"({"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[{"field":"a||b","description":")" +
+            message + R"("}]},{"@type":"type.googleapis.com/google.rpc.ResourceInfo","resource_type":"state",)" +
+            R"("resource_name":"mem","owner":"","description":""},)" +
+            R"({"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"DAPR_STATE_ILLEGAL_KEY","domain":"dapr.io","metadata":null}]})");
   }
 }
 
 TEST_F(DaprHttpTest, BodiesThatCannotBeReadAreMalformed) {
-  for (const char* body : {"", "{}", "[", "[1]", R"([{"key":5}])", R"([{"key":"k","etag":1}])", R"([{"key":"k","metadata":{"a":1}}])",
-                           R"([{"key":"k","value":}])", R"([{"key":"k"}] x)", R"([{"value":1}])", R"([{"key":"","value":1}])", "\xff"}) {
+  for (const char* body :
+       {"", "{}", "[", "[1]", R"([{"key":5}])", R"([{"key":"k","etag":1}])", R"([{"key":"k","metadata":{"a":1}}])",
+        R"([{"key":"k","value":}])", R"([{"key":"k"}] x)", R"([{"value":1}])", R"([{"key":"","value":1}])", "\xff"}) {
     const Answer answer = set("mem", body);
     EXPECT_EQ(answer.status, 400) << body;
     EXPECT_THAT(answer.body, HasSubstr("ERR_MALFORMED_REQUEST")) << body;
     EXPECT_EQ(answer.body.find("details"), std::string::npos) << body;
   }
-  for (const char* body : {"", "[]", R"({"keys":5})", R"({"keys":[1]})"}) EXPECT_EQ(get_many("mem", body).status, 400) << body;
-  for (const char* body : {"", "[]", R"({"operations":5})", R"({"operations":[1]})"}) EXPECT_EQ(transact("mem", body).status, 400) << body;
+  for (const char* body : {"", "[]", R"({"keys":5})", R"({"keys":[1]})"})
+    EXPECT_EQ(get_many("mem", body).status, 400) << body;
+  for (const char* body : {"", "[]", R"({"operations":5})", R"({"operations":[1]})"})
+    EXPECT_EQ(transact("mem", body).status, 400) << body;
   EXPECT_EQ(get("mem", "k").status, 204) << "nothing was written";
 }
 
@@ -276,9 +288,7 @@ TEST_F(DaprHttpTest, AnAbsentValueIsNull) {
   EXPECT_EQ(get("mem", "k").body, "null");
 }
 
-TEST_F(DaprHttpTest, AnEmptyArrayIsNoContent) {
-  EXPECT_EQ(set("mem", "[]").status, 204);
-}
+TEST_F(DaprHttpTest, AnEmptyArrayIsNoContent) { EXPECT_EQ(set("mem", "[]").status, 204); }
 
 TEST_F(DaprHttpTest, AStaleEtagIsAConflict) {
   set("disk", R"([{"key":"k","value":1}])");
@@ -288,16 +298,20 @@ TEST_F(DaprHttpTest, AStaleEtagIsAConflict) {
   const Answer answer = set("disk", R"([{"key":"k","value":3,"etag":")" + etag + R"("}])");
 
   EXPECT_EQ(answer.status, 409);
-  EXPECT_EQ(answer.body,
-            R"({"errorCode":"ERR_STATE_SAVE","message":"failed saving state in state store disk: possible etag mismatch. error from state store"})");
+  EXPECT_EQ(
+      answer.body,
+      R"({"errorCode":"ERR_STATE_SAVE","message":"failed saving state in state store disk: possible etag mismatch. error from state store"})");
   EXPECT_EQ(get("disk", "k").body, "2");
   EXPECT_EQ(remove("disk", "k", {}, etag).status, 409);
-  EXPECT_THAT(remove("disk", "k", {}, etag).body, AllOf(HasSubstr("ERR_STATE_DELETE"), HasSubstr("failed deleting state with key k")));
+  EXPECT_THAT(remove("disk", "k", {}, etag).body,
+              AllOf(HasSubstr("ERR_STATE_DELETE"), HasSubstr("failed deleting state with key k")));
   EXPECT_EQ(remove("disk", "k", {}, get("disk", "k").etag).status, 204);
 }
 
 TEST_F(DaprHttpTest, OneStaleEtagAmongSeveralItemsDecidesTheCodeAndTheOthersAreWritten) {
-  const Answer answer = set("disk", R"([{"key":"a","value":1},{"key":"b","value":1,"etag":"x"},{"key":"c","value":1,"options":{"consistency":"odd"}}])");
+  const Answer answer = set(
+      "disk",
+      R"([{"key":"a","value":1},{"key":"b","value":1,"etag":"x"},{"key":"c","value":1,"options":{"consistency":"odd"}}])");
 
   EXPECT_EQ(answer.status, 409);
   EXPECT_THAT(answer.body, HasSubstr("unrecognized consistency model odd"));
@@ -324,7 +338,9 @@ TEST_F(DaprHttpTest, FirstWriteDoesNotOverwrite) {
 }
 
 TEST_F(DaprHttpTest, QueryMetadataOverridesTheItems) {
-  EXPECT_EQ(set("disk", R"([{"key":"k","value":1,"metadata":{"ttlInSeconds":"soon"}}])", "metadata.ttlInSeconds=100").status, 204);
+  EXPECT_EQ(
+      set("disk", R"([{"key":"k","value":1,"metadata":{"ttlInSeconds":"soon"}}])", "metadata.ttlInSeconds=100").status,
+      204);
 
   EXPECT_THAT(get("disk", "k").expires, MatchesRegex("....-..-..T..:..:..Z"));
 }
@@ -337,8 +353,9 @@ TEST_F(DaprHttpTest, BulkGetAnswersInOrderWithWhatIsKnown) {
   const Answer answer = get_many("disk", R"({"keys":["a","b","c"],"parallelism":10})");
 
   EXPECT_EQ(answer.status, 200);
-  EXPECT_EQ(answer.body, R"([{"key":"a","data":{"x":1},"etag":")" + a + R"("},{"key":"b"},{"key":"c","data":"s","etag":")" +
-                             c.etag + R"(","metadata":{"ttlExpireTime":")" + c.expires + R"("}}])");
+  EXPECT_EQ(answer.body, R"([{"key":"a","data":{"x":1},"etag":")" + a +
+                             R"("},{"key":"b"},{"key":"c","data":"s","etag":")" + c.etag +
+                             R"(","metadata":{"ttlExpireTime":")" + c.expires + R"("}}])");
   EXPECT_EQ(get_many("disk", R"({"keys":[]})").body, "[]");
   EXPECT_EQ(get_many("disk", "{}").body, "[]");
 }
@@ -354,23 +371,35 @@ TEST_F(DaprHttpTest, ABulkGetLargerThanAnAnswerMayBeIsAClearError) {
 
 TEST_F(DaprHttpTest, ATransactionIsAllOrNothing) {
   set("disk", R"([{"key":"old","value":1}])");
-  EXPECT_EQ(transact("disk", R"({"operations":[{"operation":"upsert","request":{"key":"a","value":1}},{"operation":"delete","request":{"key":"old"}}]})").status, 204);
+  EXPECT_EQ(
+      transact(
+          "disk",
+          R"({"operations":[{"operation":"upsert","request":{"key":"a","value":1}},{"operation":"delete","request":{"key":"old"}}]})")
+          .status,
+      204);
   EXPECT_EQ(get("disk", "a").body, "1");
   EXPECT_EQ(get("disk", "old").status, 204);
 
-  const Answer refused = transact("disk", R"({"operations":[{"operation":"upsert","request":{"key":"b","value":1}},{"operation":"upsert","request":{"key":"a","value":2,"etag":"wrong"}}]})");
+  const Answer refused = transact(
+      "disk",
+      R"({"operations":[{"operation":"upsert","request":{"key":"b","value":1}},{"operation":"upsert","request":{"key":"a","value":2,"etag":"wrong"}}]})");
 
   EXPECT_EQ(refused.status, 500);
-  EXPECT_EQ(refused.body, R"({"errorCode":"ERR_STATE_TRANSACTION","message":"error while executing state transaction: possible etag mismatch. error from state store"})");
+  EXPECT_EQ(
+      refused.body,
+      R"({"errorCode":"ERR_STATE_TRANSACTION","message":"error while executing state transaction: possible etag mismatch. error from state store"})");
   EXPECT_EQ(get("disk", "b").status, 204);
   EXPECT_EQ(get("disk", "a").body, "1");
 }
 
 TEST_F(DaprHttpTest, TransactionsWithUnknownOperationsAreRefused) {
-  const Answer answer = transact("disk", R"({"operations":[{"operation":"upsert","request":{"key":"a","value":1}},{"operation":"merge","request":{"key":"a"}}]})");
+  const Answer answer = transact(
+      "disk",
+      R"({"operations":[{"operation":"upsert","request":{"key":"a","value":1}},{"operation":"merge","request":{"key":"a"}}]})");
 
   EXPECT_EQ(answer.status, 400);
-  EXPECT_EQ(answer.body, R"({"errorCode":"ERR_NOT_SUPPORTED_STATE_OPERATION","message":"operation type merge not supported"})");
+  EXPECT_EQ(answer.body,
+            R"({"errorCode":"ERR_NOT_SUPPORTED_STATE_OPERATION","message":"operation type merge not supported"})");
   EXPECT_EQ(get("disk", "a").status, 204);
   EXPECT_EQ(transact("disk", R"({"operations":[]})").status, 204);
 }
@@ -379,7 +408,8 @@ TEST_F(DaprHttpTest, QueriesAreUnsupported) {
   const Answer answer = ask("POST", "/v1.0-alpha1/state/{store}/query", {{"store", "disk"}}, "{}");
 
   EXPECT_EQ(answer.status, 500);
-  EXPECT_THAT(answer.body, AllOf(HasSubstr("ERR_STATE_STORE_NOT_SUPPORTED"), HasSubstr("DAPR_STATE_QUERYING_NOT_SUPPORTED")));
+  EXPECT_THAT(answer.body,
+              AllOf(HasSubstr("ERR_STATE_STORE_NOT_SUPPORTED"), HasSubstr("DAPR_STATE_QUERYING_NOT_SUPPORTED")));
 }
 
 TEST_F(DaprHttpTest, ARequestThatIsSentAgainIsExecutedOnce) {

@@ -163,7 +163,8 @@ std::string format_get_many(const std::vector<std::string>& keys, const std::vec
       if (!entry->value.empty()) {
         const auto data = compact_json(entry->value);
         if (!data) {
-          log(LogLevel::kWarning, fmt::format("bulk get of '{}': its value is no JSON, the answer stays empty", keys[i]));
+          log(LogLevel::kWarning,
+              fmt::format("bulk get of '{}': its value is no JSON, the answer stays empty", keys[i]));
           return {};
         }
         json.key("data").raw(*data);

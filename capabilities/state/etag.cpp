@@ -1,11 +1,11 @@
 #include "capabilities/state/etag.hpp"
 
+#include <sys/random.h>
+
 #include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-
-#include <sys/random.h>
 
 namespace caisson::state {
 

@@ -1,11 +1,11 @@
 #include "capabilities/state/json_reader.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 namespace caisson::state {
 
@@ -95,14 +95,21 @@ JsonReader::Kind JsonReader::kind() {
   skip_space();
   if (at_ >= text_.size()) return Kind::kNone;
   switch (text_[at_]) {
-    case '{': return Kind::kObject;
-    case '[': return Kind::kArray;
-    case '"': return Kind::kString;
+    case '{':
+      return Kind::kObject;
+    case '[':
+      return Kind::kArray;
+    case '"':
+      return Kind::kString;
     case 't':
-    case 'f': return Kind::kBool;
-    case 'n': return Kind::kNull;
-    case '-': return Kind::kNumber;
-    default: return is_digit(text_[at_]) ? Kind::kNumber : Kind::kNone;
+    case 'f':
+      return Kind::kBool;
+    case 'n':
+      return Kind::kNull;
+    case '-':
+      return Kind::kNumber;
+    default:
+      return is_digit(text_[at_]) ? Kind::kNumber : Kind::kNone;
   }
 }
 
@@ -168,16 +175,34 @@ Result<std::string> JsonReader::read_string() {
 Result<void> JsonReader::read_escape(std::string& out) {
   if (at_ >= text_.size()) return error("a string has no end");
   switch (text_[at_++]) {
-    case '"': out += '"'; return ok();
-    case '\\': out += '\\'; return ok();
-    case '/': out += '/'; return ok();
-    case 'b': out += '\b'; return ok();
-    case 'f': out += '\f'; return ok();
-    case 'n': out += '\n'; return ok();
-    case 'r': out += '\r'; return ok();
-    case 't': out += '\t'; return ok();
-    case 'u': break;
-    default: return error("unknown escape in a string");
+    case '"':
+      out += '"';
+      return ok();
+    case '\\':
+      out += '\\';
+      return ok();
+    case '/':
+      out += '/';
+      return ok();
+    case 'b':
+      out += '\b';
+      return ok();
+    case 'f':
+      out += '\f';
+      return ok();
+    case 'n':
+      out += '\n';
+      return ok();
+    case 'r':
+      out += '\r';
+      return ok();
+    case 't':
+      out += '\t';
+      return ok();
+    case 'u':
+      break;
+    default:
+      return error("unknown escape in a string");
   }
   ASSIGN(std::uint32_t c, read_hex4());
   if (c >= 0xD800 && c < 0xDC00 && text_.compare(at_, 2, "\\u") == 0) {
@@ -250,13 +275,23 @@ Result<void> JsonReader::read_null() {
 
 Result<void> JsonReader::skip() {
   switch (kind()) {
-    case Kind::kObject: return read_object([this](const std::string&) { return skip(); });
-    case Kind::kArray: return read_array([this] { return skip(); });
-    case Kind::kString: TRY(read_string()); return ok();
-    case Kind::kNumber: TRY(read_number()); return ok();
-    case Kind::kBool: TRY(read_bool()); return ok();
-    case Kind::kNull: return read_null();
-    case Kind::kNone: break;
+    case Kind::kObject:
+      return read_object([this](const std::string&) { return skip(); });
+    case Kind::kArray:
+      return read_array([this] { return skip(); });
+    case Kind::kString:
+      TRY(read_string());
+      return ok();
+    case Kind::kNumber:
+      TRY(read_number());
+      return ok();
+    case Kind::kBool:
+      TRY(read_bool());
+      return ok();
+    case Kind::kNull:
+      return read_null();
+    case Kind::kNone:
+      break;
   }
   return error(at_ >= text_.size() ? "unexpected end of JSON input" : "expected a value");
 }

@@ -44,11 +44,15 @@ Result<std::string> KeyPrefix::stored_key(std::string_view app, std::string_view
 
 std::string KeyPrefix::prefix(std::string_view app, std::string_view store) const {
   switch (strategy_) {
-    case Strategy::kStore: return std::string(store);
-    case Strategy::kNamespace: return fmt::format("{}.{}", text_, app);
-    case Strategy::kText: return text_;
+    case Strategy::kStore:
+      return std::string(store);
+    case Strategy::kNamespace:
+      return fmt::format("{}.{}", text_, app);
+    case Strategy::kText:
+      return text_;
     case Strategy::kApp:
-    case Strategy::kNone: break;
+    case Strategy::kNone:
+      break;
   }
   return std::string(app);
 }

@@ -1,9 +1,9 @@
 #include "capabilities/state/make_store.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "capabilities/state/memory_store.hpp"
 #include "capabilities/state/sqlite_store.hpp"
@@ -17,12 +17,14 @@ using Opened = Result<std::unique_ptr<Store>>;
 using OpenStore = Task<Opened> (*)(sdk::Context&, const sdk::ComponentSpec&, Deadline);
 
 Task<Opened> open_memory(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline) {
-  log(LogLevel::kWarning, fmt::format("component '{}': state.in-memory forgets everything when the process ends", spec.name));
+  log(LogLevel::kWarning,
+      fmt::format("component '{}': state.in-memory forgets everything when the process ends", spec.name));
   co_return std::unique_ptr<Store>(std::make_unique<MemoryStore>(context.loop(), system_wall_clock()));
 }
 
 Task<Opened> open_sqlite(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline deadline) {
-  if (spec.name.find('/') != std::string::npos) co_return Error{Errc::kInvalidArgument, "a component's name must not hold '/'"};
+  if (spec.name.find('/') != std::string::npos)
+    co_return Error{Errc::kInvalidArgument, "a component's name must not hold '/'"};
   const std::string default_path = fmt::format("{}/{}.db", context.data_dir(), spec.name);
   CO_ASSIGN(SqliteOptions options, parse_sqlite_options(spec.metadata, default_path));
   deadline = deadline.earlier(context.loop().deadline_in(options.timeout));
@@ -66,7 +68,8 @@ const StoreType* find_type(std::string_view name) {
 Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, const sdk::ComponentSpec& spec,
                                                          Deadline deadline) {
   const StoreType* const type = find_type(spec.type);
-  if (type == nullptr) co_return Error{Errc::kInvalidArgument, fmt::format("there is no state store type '{}'", spec.type)};
+  if (type == nullptr)
+    co_return Error{Errc::kInvalidArgument, fmt::format("there is no state store type '{}'", spec.type)};
   if (!spec.version.empty() && spec.version != "v0" && spec.version != "v1") {
     co_return Error{Errc::kInvalidArgument, fmt::format("{} has no version '{}'", spec.type, spec.version)};
   }
@@ -81,8 +84,8 @@ Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, 
 
   auto task = type->open(context, spec, deadline);
   CO_ASSIGN(std::unique_ptr<Store> store, co_await std::move(task));
-  std::shared_ptr<sdk::Component> component =
-      std::make_shared<StateComponent>(std::move(store), std::move(prefix), std::clamp<std::int64_t>(ttl, 0, INT32_MAX));
+  std::shared_ptr<sdk::Component> component = std::make_shared<StateComponent>(
+      std::move(store), std::move(prefix), std::clamp<std::int64_t>(ttl, 0, INT32_MAX));
   co_return component;
 }
 

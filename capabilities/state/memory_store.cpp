@@ -15,8 +15,7 @@ constexpr std::int64_t kLedgerKeptMs = 3'600'000;
 
 }  // namespace
 
-MemoryStore::MemoryStore(EventLoop& loop, WallClock now)
-    : now_(std::move(now)), sweeper_(loop, [this] { sweep(); }) {
+MemoryStore::MemoryStore(EventLoop& loop, WallClock now) : now_(std::move(now)), sweeper_(loop, [this] { sweep(); }) {
   sweeper_.start_after(kSweepEvery);
 }
 

@@ -1,8 +1,8 @@
 #include "capabilities/state/service.hpp"
 
-#include <charconv>
-
 #include <fmt/format.h>
+
+#include <charconv>
 
 namespace caisson::state {
 
@@ -86,8 +86,8 @@ Task<Found> Service::get(Selected selected, Get get, Deadline deadline) {
   co_return co_await std::move(task);
 }
 
-Task<Result<std::vector<Found>>> Service::get_many(Selected selected, std::vector<std::string> keys,
-                                                   std::size_t limit, Deadline deadline) {
+Task<Result<std::vector<Found>>> Service::get_many(Selected selected, std::vector<std::string> keys, std::size_t limit,
+                                                   Deadline deadline) {
   std::vector<Found> all;
   all.reserve(keys.size());
   std::size_t size = 0;

@@ -67,7 +67,8 @@ class ServiceTest : public ::testing::Test {
   EventLoop loop_{clock_};
   std::int64_t now_ms_ = 1'767'323'045'500;
   Selected selected_;
-  sdk::Process process_{loop_, {"state", "state-1", {}, {}, {}}, [](sdk::Context&) { return std::make_unique<Nothing>(); }};
+  sdk::Process process_{
+      loop_, {"state", "state-1", {}, {}, {}}, [](sdk::Context&) { return std::make_unique<Nothing>(); }};
   sdk::ComponentSet components_{process_, {}, [](const sdk::ComponentSpec&, Deadline) { return make_nothing(); }};
   Service service_{loop_, components_};
 

@@ -1,8 +1,8 @@
 #include "capabilities/state/sqlite_connection.hpp"
 
-#include <limits>
-
 #include <fmt/format.h>
+
+#include <limits>
 
 namespace caisson::state {
 
@@ -10,18 +10,24 @@ namespace {
 
 Errc code_of(int sqlite_code) {
   switch (sqlite_code & 0xFF) {
-    case SQLITE_FULL: return Errc::kResourceExhausted;
+    case SQLITE_FULL:
+      return Errc::kResourceExhausted;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
-    case SQLITE_PERM: return Errc::kUnavailable;
+    case SQLITE_PERM:
+      return Errc::kUnavailable;
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return Errc::kDataLoss;
-    case SQLITE_TOOBIG: return Errc::kOutOfRange;
-    case SQLITE_INTERRUPT: return Errc::kCancelled;
-    default: return Errc::kInternal;
+    case SQLITE_NOTADB:
+      return Errc::kDataLoss;
+    case SQLITE_TOOBIG:
+      return Errc::kOutOfRange;
+    case SQLITE_INTERRUPT:
+      return Errc::kCancelled;
+    default:
+      return Errc::kInternal;
   }
 }
 

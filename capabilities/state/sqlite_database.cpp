@@ -1,10 +1,9 @@
 #include "capabilities/state/sqlite_database.hpp"
 
-#include <chrono>
-
+#include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <fmt/format.h>
+#include <chrono>
 
 #include "bus/log.hpp"
 #include "capabilities/state/base64.hpp"
@@ -34,7 +33,8 @@ Result<void> configure(SqliteConnection& connection, const SqliteOptions& option
   }
   if (options.read_only) return ok();
   if (options.in_memory()) return ok();
-  ASSIGN(const std::string mode, connection.query(options.wal ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode=DELETE"));
+  ASSIGN(const std::string mode,
+         connection.query(options.wal ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode=DELETE"));
   if (options.wal && mode != "wal") {
     return Error{Errc::kUnavailable, "the file system does not allow WAL; set disableWAL"};
   }
@@ -45,7 +45,7 @@ Result<void> configure(SqliteConnection& connection, const SqliteOptions& option
 
 Result<void> check(SqliteConnection& connection, const SqliteOptions& options) {
   TRY(connection.query("SELECT count(*) FROM sqlite_master"));
-  struct stat info{};
+  struct stat info {};
   if (options.in_memory() || ::stat(options.path.c_str(), &info) != 0 || info.st_size > kCheckedSize) return ok();
   ASSIGN(const std::string verdict, connection.query("PRAGMA quick_check(1)"));
   // The second line says what was found, the first only where.
@@ -101,7 +101,8 @@ Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(SqliteOptions optio
 
   std::unique_ptr<SqliteDatabase> database(
       new SqliteDatabase(std::move(options), std::move(now), std::move(lock), *std::move(connection), std::move(note)));
-  if (auto prepared = database->prepare(); !prepared) return about(database->options_.path, std::move(prepared).error());
+  if (auto prepared = database->prepare(); !prepared)
+    return about(database->options_.path, std::move(prepared).error());
   return database;
 }
 
@@ -138,15 +139,16 @@ Result<void> SqliteDatabase::prepare() {
                                "update_time = ?6 WHERE key = ?1 AND etag = ?7 "
                                "AND (expiration_time IS NULL OR expiration_time > ?6)")));
     ASSIGN(writes_.remove, writer_.prepare(sql("DELETE FROM {} WHERE key = ?1")));
-    ASSIGN(writes_.remove_matching,
-           writer_.prepare(sql("DELETE FROM {} WHERE key = ?1 AND etag = ?2 "
-                               "AND (expiration_time IS NULL OR expiration_time > ?3)")));
+    ASSIGN(writes_.remove_matching, writer_.prepare(sql("DELETE FROM {} WHERE key = ?1 AND etag = ?2 "
+                                                        "AND (expiration_time IS NULL OR expiration_time > ?3)")));
     ASSIGN(writes_.ledger_get,
            writer_.prepare("SELECT generation, results FROM caisson_ledger WHERE gateway = ?1 AND slot = ?2"));
-    ASSIGN(writes_.ledger_put, writer_.prepare("INSERT OR REPLACE INTO caisson_ledger "
-                                               "(gateway, slot, generation, written, results) VALUES (?1, ?2, ?3, ?4, ?5)"));
-    ASSIGN(writes_.expire, writer_.prepare(sql("DELETE FROM {0} WHERE key IN (SELECT key FROM {0} "
-                                               "WHERE expiration_time IS NOT NULL AND expiration_time <= ?1 LIMIT ?2)")));
+    ASSIGN(writes_.ledger_put,
+           writer_.prepare("INSERT OR REPLACE INTO caisson_ledger "
+                           "(gateway, slot, generation, written, results) VALUES (?1, ?2, ?3, ?4, ?5)"));
+    ASSIGN(writes_.expire,
+           writer_.prepare(sql("DELETE FROM {0} WHERE key IN (SELECT key FROM {0} "
+                               "WHERE expiration_time IS NOT NULL AND expiration_time <= ?1 LIMIT ?2)")));
     ASSIGN(writes_.expire_ledger, writer_.prepare("DELETE FROM caisson_ledger WHERE written < ?1"));
   }
   return open_reader();
@@ -313,9 +315,9 @@ Result<int> SqliteDatabase::remove_expired(int limit) {
 Result<void> SqliteDatabase::probe() {
   if (options_.read_only) return ok();
   const std::string now = sql_time(now_());
-  ASSIGN(SqliteStatement put, writer_.prepare(fmt::format(
-                                  "INSERT OR REPLACE INTO {} (key, value) VALUES ('caisson-probe', ?1)",
-                                  options_.metadata_table)));
+  ASSIGN(SqliteStatement put,
+         writer_.prepare(fmt::format("INSERT OR REPLACE INTO {} (key, value) VALUES ('caisson-probe', ?1)",
+                                     options_.metadata_table)));
   return put.bind(1, now).run();
 }
 

@@ -1,8 +1,8 @@
 #include "capabilities/state/sqlite_options.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "bus/log.hpp"
 #include "sdk/request.hpp"
@@ -58,8 +58,8 @@ Result<void> parse_connection_string(SqliteOptions& options, std::string_view te
   const std::size_t question = std::min(text.find('?'), text.size());
   std::string_view path = text.substr(0, question);
   if (path.starts_with("///")) path.remove_prefix(2);  // file:///var/data.db
-  options.path = is_uri ? sdk::percent_decode(path, /*plus_is_space=*/false).value_or(std::string(path))
-                        : std::string(path);
+  options.path =
+      is_uri ? sdk::percent_decode(path, /*plus_is_space=*/false).value_or(std::string(path)) : std::string(path);
   if (question < text.size()) {
     for (const auto& [name, value] : sdk::parse_query(text.substr(question + 1))) {
       if (name == "_pragma") {

@@ -43,8 +43,7 @@ Result<void> create_tables(SqliteConnection& connection, const SqliteOptions& op
     return fmt::format(fmt::runtime(pattern), fmt::arg("metadata", options.metadata_table),
                        fmt::arg("state", options.table));
   };
-  const std::string sql =
-      "BEGIN IMMEDIATE;" + statements(kDaprTables) + statements(kOwnTables) + "COMMIT;";
+  const std::string sql = "BEGIN IMMEDIATE;" + statements(kDaprTables) + statements(kOwnTables) + "COMMIT;";
   auto created = connection.execute(sql);
   if (!created && connection.in_transaction()) (void)connection.execute("ROLLBACK");
   return created;

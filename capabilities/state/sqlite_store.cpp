@@ -49,11 +49,7 @@ Task<Result<std::unique_ptr<Store>>> SqliteStore::open(EventLoop& loop, SqliteOp
 
 SqliteStore::SqliteStore(EventLoop& loop, std::unique_ptr<sdk::BlockingThread> thread,
                          std::shared_ptr<SqliteDatabase> database, Hooks hooks)
-    : loop_(loop),
-      hooks_(std::move(hooks)),
-      database_(std::move(database)),
-      thread_(std::move(thread)),
-      scope_(loop) {
+    : loop_(loop), hooks_(std::move(hooks)), database_(std::move(database)), thread_(std::move(thread)), scope_(loop) {
   scope_.spawn(commit_groups());
   scope_.spawn(probe_while_down());
   if (database_->options().cleanup_interval > Nanos::zero()) scope_.spawn(remove_expired_rows());
@@ -88,7 +84,8 @@ Task<Result<std::vector<WriteResult>>> SqliteStore::write(Batch batch, Deadline 
   queued_bytes_ += waiting->size;
   queue_filled_.wake_all();
   while (!waiting->result) {
-    if (co_await waiting->done.wait(loop_, deadline) == Wake::kDeadline && !waiting->result) {
+    const Wake wake = co_await waiting->done.wait(loop_, deadline);
+    if (wake == Wake::kDeadline && !waiting->result) {
       waiting->given_up = true;  // not executed any more, unless its transaction has begun
       co_return Error{Errc::kDeadlineExceeded, "the database did not commit the write in time"};
     }

@@ -37,8 +37,8 @@ class SqliteStore final : public Store {
   };
 
   /// Opens the database on the thread; the loop does not wait for the disk.
-  static Task<Result<std::unique_ptr<Store>>> open(EventLoop& loop, SqliteOptions options, WallClock now,
-                                                   Hooks hooks, Deadline deadline);
+  static Task<Result<std::unique_ptr<Store>>> open(EventLoop& loop, SqliteOptions options, WallClock now, Hooks hooks,
+                                                   Deadline deadline);
   ~SqliteStore() override;
 
   Task<Result<std::optional<Entry>>> get(std::string key, Deadline deadline) override;

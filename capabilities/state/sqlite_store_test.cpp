@@ -1,15 +1,15 @@
 #include "capabilities/state/sqlite_store.hpp"
 
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 #include "bus/testing/run.hpp"
 #include "capabilities/state/wall_time.hpp"
@@ -156,7 +156,8 @@ TEST_F(SqliteStoreTest, AFailedCommitLosesNothingThatWasAcknowledged) {
     EventLoop loop(clock_);
     auto store = open(loop);
     std::uint8_t acknowledged = 0;
-    while (store && acknowledged < 255 && set(loop, **store, "key" + std::to_string(acknowledged), std::string(3000, 'x'))) {
+    while (store && acknowledged < 255 &&
+           set(loop, **store, "key" + std::to_string(acknowledged), std::string(3000, 'x'))) {
       ++acknowledged;
     }
     const bool down = store && (*store)->down_reason().has_value();
@@ -326,17 +327,21 @@ TEST_F(SqliteStoreTest, DaprsStatementsFindWhatWasWritten) {
     bytes.ttl_seconds = 500;
     etag = database->commit({batch}).front()->front().text;
   }
-  const std::string select = " FROM state WHERE key = 'shop||json' AND (expiration_time IS NULL OR expiration_time > CURRENT_TIMESTAMP)";
+  const std::string select =
+      " FROM state WHERE key = 'shop||json' AND (expiration_time IS NULL OR expiration_time > CURRENT_TIMESTAMP)";
 
   EXPECT_EQ(sql("SELECT value" + select), R"({"a":1})");
   EXPECT_EQ(sql("SELECT is_binary" + select), "0");
   EXPECT_EQ(sql("SELECT etag" + select), etag);
   EXPECT_EQ(sql("SELECT typeof(value)" + select), "text");
-  EXPECT_EQ(sql("SELECT value FROM state WHERE key = 'shop||bytes' AND is_binary AND expiration_time > CURRENT_TIMESTAMP "
-                "AND expiration_time <= DATETIME(CURRENT_TIMESTAMP, '+500 seconds')"),
-            "AAH/");
+  EXPECT_EQ(
+      sql("SELECT value FROM state WHERE key = 'shop||bytes' AND is_binary AND expiration_time > CURRENT_TIMESTAMP "
+          "AND expiration_time <= DATETIME(CURRENT_TIMESTAMP, '+500 seconds')"),
+      "AAH/");
   EXPECT_EQ(sql("SELECT value FROM metadata WHERE key = 'migrations'"), "1");
-  EXPECT_EQ(sql("UPDATE state SET value = '3', etag = 'x' WHERE key = 'shop||json' AND etag = '" + etag + "' RETURNING 1"), "1");
+  EXPECT_EQ(
+      sql("UPDATE state SET value = '3', etag = 'x' WHERE key = 'shop||json' AND etag = '" + etag + "' RETURNING 1"),
+      "1");
 }
 
 TEST_F(SqliteStoreTest, RowsWhoseTimeIsOverAreRemovedInPieces) {
@@ -361,8 +366,8 @@ TEST_F(SqliteStoreTest, TheCleanupRunsByItself) {
   std::atomic<std::int64_t> now{1'767'323'045'500};
   options_.cleanup_interval = 5ms;
   EventLoop loop(clock_);
-  auto store = testing::run(
-      loop, SqliteStore::open(loop, options_, [&now] { return now.load(); }, {}, Deadline::never()));
+  auto store = testing::run(loop, SqliteStore::open(
+                                      loop, options_, [&now] { return now.load(); }, {}, Deadline::never()));
   Batch batch = batch_of("key", "1");
   batch.writes.front().ttl_seconds = 10;
   EXPECT_TRUE(testing::run(loop, (*store)->write(std::move(batch), Deadline::never())));
@@ -456,9 +461,14 @@ TEST(SqliteOptionsTest, DurationsMayBeBareSeconds) {
 
 TEST(SqliteOptionsTest, WrongValuesAreRefusedByName) {
   const std::pair<const char*, const char*> wrong[] = {
-      {"tableName", "state; DROP TABLE x"}, {"metadataTableName", ""},  {"timeout", "1ms"},
-      {"cleanupInterval", "soon"},          {"busyTimeout", "x"},       {"connectionString", "file:?mode=ro"},
-      {"connectionString", "a.db?_pragma=journal_mode(OFF)"},           {"connectionString", "a.db?_pragma=x(1);y"},
+      {"tableName", "state; DROP TABLE x"},
+      {"metadataTableName", ""},
+      {"timeout", "1ms"},
+      {"cleanupInterval", "soon"},
+      {"busyTimeout", "x"},
+      {"connectionString", "file:?mode=ro"},
+      {"connectionString", "a.db?_pragma=journal_mode(OFF)"},
+      {"connectionString", "a.db?_pragma=x(1);y"},
   };
   for (const auto& [name, value] : wrong) {
     const auto options = parse_sqlite_options(sdk::Metadata({{name, value}}), "x.db");

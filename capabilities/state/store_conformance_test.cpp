@@ -1,10 +1,10 @@
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "bus/testing/run.hpp"
 #include "capabilities/state/memory_store.hpp"
@@ -112,9 +112,7 @@ class StoreConformanceTest : public ::testing::TestWithParam<Backend> {
   std::unique_ptr<Store> store_;
 };
 
-TEST_P(StoreConformanceTest, AMissingKeyIsAnAnswerAndNotAnError) {
-  EXPECT_FALSE(get("nothing"));
-}
+TEST_P(StoreConformanceTest, AMissingKeyIsAnAnswerAndNotAnError) { EXPECT_FALSE(get("nothing")); }
 
 TEST_P(StoreConformanceTest, ASetValueIsReadBackUnderItsEtag) {
   const WriteResult written = execute_one(set_of("cart", R"({"n":1})"));
@@ -166,7 +164,8 @@ TEST_P(StoreConformanceTest, AValueOfFourMebibytesIsReadBackWhole) {
 }
 
 TEST_P(StoreConformanceTest, KeysMayHoldAnyText) {
-  const std::vector<std::string> keys = {"shop||ключ", "shop||鍵/🔑", "shop||a b'\"%_", std::string("a\0b", 3), "A", "a"};
+  const std::vector<std::string> keys = {"shop||ключ",           "shop||鍵/🔑", "shop||a b'\"%_",
+                                         std::string("a\0b", 3), "A",          "a"};
 
   for (const std::string& key : keys) execute_one(set_of(key, "\"" + std::to_string(key.size()) + key.front() + "\""));
 

@@ -118,8 +118,10 @@ void append_go_number(std::string& out, double number) {
 Result<void> append_go_json(JsonReader& json, std::string& out) {
   using Kind = JsonReader::Kind;
   switch (json.kind()) {
-    case Kind::kObject: return append_object(json, out);
-    case Kind::kArray: return append_array(json, out);
+    case Kind::kObject:
+      return append_object(json, out);
+    case Kind::kArray:
+      return append_array(json, out);
     case Kind::kString: {
       ASSIGN(const std::string text, json.read_string());
       append_json_string(out, text, HtmlEscape::kYes);
@@ -139,7 +141,8 @@ Result<void> append_go_json(JsonReader& json, std::string& out) {
       TRY(json.read_null());
       out += "null";
       return ok();
-    case Kind::kNone: break;
+    case Kind::kNone:
+      break;
   }
   return json.skip();  // says what is wrong
 }

@@ -1,8 +1,8 @@
 #include "capabilities/state/value_encoding.hpp"
 
-#include <cmath>
-
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 #include "capabilities/state/base64.hpp"
 #include "capabilities/state/ledger.hpp"
@@ -61,19 +61,28 @@ TEST(GoJsonTest, MarkupAndLineSeparatorsAreEscaped) {
 }
 
 TEST(GoJsonTest, EscapesBecomeCharacters) {
-  EXPECT_EQ(encoded(R"("\u00e9\u0041\/")"), "\"\xC3\xA9" "A/\"");
+  EXPECT_EQ(encoded(R"("\u00e9\u0041\/")"),
+            "\"\xC3\xA9"
+            "A/\"");
   EXPECT_EQ(encoded(R"("\ud83d\ude00")"), "\"\xF0\x9F\x98\x80\"");
   EXPECT_EQ(encoded(R"("\n\t\"\\\u0001")"), R"("\n\t\"\\\u0001")");
 }
 
 TEST(GoJsonTest, ALoneSurrogateBecomesTheReplacementCharacter) {
   EXPECT_EQ(encoded(R"("\ud83d")"), "\"\xEF\xBF\xBD\"");
-  EXPECT_EQ(encoded(R"("\ud83dA\ude00")"), "\"\xEF\xBF\xBD" "A\xEF\xBF\xBD\"");
-  EXPECT_EQ(encoded(R"("\ud83d\u0041")"), "\"\xEF\xBF\xBD" "A\"");
+  EXPECT_EQ(encoded(R"("\ud83dA\ude00")"),
+            "\"\xEF\xBF\xBD"
+            "A\xEF\xBF\xBD\"");
+  EXPECT_EQ(encoded(R"("\ud83d\u0041")"),
+            "\"\xEF\xBF\xBD"
+            "A\"");
 }
 
 TEST(GoJsonTest, BytesThatAreNoUtf8BecomeTheReplacementCharacter) {
-  EXPECT_EQ(encoded("\"a\xE2\xE2" "b\xFF\""), "\"a\xEF\xBF\xBD\xEF\xBF\xBD" "b\xEF\xBF\xBD\"");
+  EXPECT_EQ(encoded("\"a\xE2\xE2"
+                    "b\xFF\""),
+            "\"a\xEF\xBF\xBD\xEF\xBF\xBD"
+            "b\xEF\xBF\xBD\"");
   EXPECT_EQ(encoded("\"\xC0\x80\xED\xA0\x80\xF4\x90\x80\x80\""), [] {
     std::string text = "\"";
     for (int i = 0; i < 9; ++i) text += "\xEF\xBF\xBD";
@@ -83,8 +92,9 @@ TEST(GoJsonTest, BytesThatAreNoUtf8BecomeTheReplacementCharacter) {
 }
 
 TEST(GoJsonTest, BrokenTextIsRefused) {
-  for (const char* text : {"", " ", "{", "[1,]", "[1 2]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "\"a", "\"\\x\"", "\"\\u12\"",
-                           "01", "1.", ".5", "-", "1e", "+1", "tru", "nul", "nulll", "1 2", "\"\n\"", "1e999", "'a'", "NaN"}) {
+  for (const char* text : {"",        " ",         "{",   "[1,]",   "[1 2]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "\"a",
+                           "\"\\x\"", "\"\\u12\"", "01",  "1.",     ".5",    "-",        "1e",        "+1",    "tru",
+                           "nul",     "nulll",     "1 2", "\"\n\"", "1e999", "'a'",      "NaN"}) {
     EXPECT_EQ(encoded(text).rfind("error:", 0), 0U) << text;
   }
 }
@@ -114,7 +124,8 @@ TEST(Base64Test, EncodesAndDecodesEveryLength) {
   EXPECT_EQ(base64_encode("foobar"), "Zm9vYmFy");
   for (const std::string text : {"", "f", "fo", "foo", "foob"}) EXPECT_EQ(base64_decode(base64_encode(text)), text);
   EXPECT_EQ(base64_decode("Zm9v\nYmFy\r\n"), "foobar");
-  for (const char* broken : {"Z", "Zg=", "Z===", "Zg=a", "Z*==", "Zg==Zg=="}) EXPECT_EQ(base64_decode(broken), std::nullopt) << broken;
+  for (const char* broken : {"Z", "Zg=", "Z===", "Zg=a", "Z*==", "Zg==Zg=="})
+    EXPECT_EQ(base64_decode(broken), std::nullopt) << broken;
 }
 
 TEST(LedgerTest, ResultsAreReadBackAndAnythingElseIsRefused) {

@@ -1,8 +1,8 @@
 #include "capabilities/state/wall_time.hpp"
 
-#include <chrono>
-
 #include <time.h>
+
+#include <chrono>
 
 namespace caisson::state {
 
@@ -20,8 +20,7 @@ std::string format(std::int64_t unix_milliseconds, const char* pattern) {
 
 WallClock system_wall_clock() {
   return [] {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
         .count();
   };
 }

@@ -14,13 +14,30 @@ inline Generation sample_generation(std::uint64_t term, std::uint64_t sequence) 
   all.sequence = sequence;
   all.audience = "state";
   const Origin origin{"/r/cart.yaml", 3};
-  all.components.push_back({"cart", "state.redis", "v1",
+  all.components.push_back({"cart",
+                            "state.redis",
+                            "v1",
                             {{"binary", std::string("a\0b", 3), {}, {}, {}},
                              {"redisPassword", {}, "redis", "password", {}},
                              {"redisHost", {}, {}, {}, "REDIS_HOST"}},
-                            "vault", true, 1500ms, {"shop", "till"}, "fast", origin});
-  all.subscriptions.push_back({"orders", "pubsub", "orders", {{"event.type == \"big\"", "/big"}}, "/orders",
-                               "dead", {{"rawPayload", "true"}}, true, 50, 2s, {"shop"}, origin});
+                            "vault",
+                            true,
+                            1500ms,
+                            {"shop", "till"},
+                            "fast",
+                            origin});
+  all.subscriptions.push_back({"orders",
+                               "pubsub",
+                               "orders",
+                               {{"event.type == \"big\"", "/big"}},
+                               "/orders",
+                               "dead",
+                               {{"rawPayload", "true"}},
+                               true,
+                               50,
+                               2s,
+                               {"shop"},
+                               origin});
   Resiliency resiliency;
   resiliency.name = "patience";
   resiliency.timeouts["short"] = 300ms;

@@ -47,6 +47,5 @@ class Greeter final : public sdk::Capability {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return sdk::run(argc, argv, "greeter",
-                  [](sdk::Context& context) { return std::make_unique<Greeter>(context); });
+  return sdk::run(argc, argv, "greeter", [](sdk::Context& context) { return std::make_unique<Greeter>(context); });
 }

@@ -1,8 +1,8 @@
 #include "gateway/runtime/health.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "gateway/runtime/visible.hpp"
 #include "sdk/status.hpp"
@@ -77,8 +77,10 @@ std::string Health::what_is_wrong_with(const std::string& name, std::string_view
         if (component.name != name || !is_visible(component, app)) continue;
         known = true;
         if (serves(instance) && component.state == sdk::ComponentState::kUp) return {};
-        if (!serves(instance)) wrong = fmt::format("{} is not linked", capability.name);
-        else wrong = component.reason.empty() ? "is being initialised" : component.reason;
+        if (!serves(instance))
+          wrong = fmt::format("{} is not linked", capability.name);
+        else
+          wrong = component.reason.empty() ? "is being initialised" : component.reason;
       }
     }
   }

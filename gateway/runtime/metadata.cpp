@@ -1,11 +1,11 @@
 #include "gateway/runtime/metadata.hpp"
 
+#include <fmt/format.h>
+#include <simdjson.h>
+
 #include <algorithm>
 #include <set>
 #include <vector>
-
-#include <fmt/format.h>
-#include <simdjson.h>
 
 #include "bus/json_writer.hpp"
 #include "gateway/runtime/visible.hpp"
@@ -19,8 +19,8 @@ using simdjson::dom::element;
 using simdjson::dom::object;
 
 /// Members that this file writes itself; no capability may say otherwise.
-constexpr std::string_view kOwnMembers[] = {"id", "runtimeVersion", "components", "extended",
-                                            "appConnectionProperties", "actorRuntime"};
+constexpr std::string_view kOwnMembers[] = {"id",       "runtimeVersion",          "components",
+                                            "extended", "appConnectionProperties", "actorRuntime"};
 
 /// Go's way to write a span: "5s", "500ms", "1m30s".
 std::string go_duration(Nanos span) {
@@ -56,7 +56,8 @@ bool holds(const std::vector<std::string>& names, std::string_view name) {
 void write_component(JsonWriter& json, const sdk::ComponentStatus& component) {
   std::vector<std::string> features = component.capabilities;
   // Dapr's name for a store that could hold actors.
-  const bool for_actors = component.type.starts_with("state.") && holds(features, "ETAG") && holds(features, "TRANSACTIONAL");
+  const bool for_actors =
+      component.type.starts_with("state.") && holds(features, "ETAG") && holds(features, "TRANSACTIONAL");
   if (for_actors && !holds(features, "ACTOR")) features.emplace_back("ACTOR");
   json.begin_object();
   json.key("name").value(component.name);
@@ -74,7 +75,8 @@ void write_components(JsonWriter& json, const std::vector<sdk::Status>& all, std
   std::map<std::string, const sdk::ComponentStatus*> up;  // several instances may hold the same one
   for (const sdk::Status& status : all) {
     for (const sdk::ComponentStatus& component : status.components) {
-      if (component.state == sdk::ComponentState::kUp && is_visible(component, app)) up.emplace(component.name, &component);
+      if (component.state == sdk::ComponentState::kUp && is_visible(component, app))
+        up.emplace(component.name, &component);
     }
   }
   if (up.empty()) return;
@@ -152,7 +154,8 @@ void write_connection(JsonWriter& json, const AppConfig& app) {
   if (app.app_max_concurrency > 0) json.key("maxConcurrency").value(app.app_max_concurrency);
   if (app.health_check) {
     json.key("health").begin_object();
-    if (app.app_protocol.starts_with("http") || app.app_protocol == "h2c") json.key("healthCheckPath").value(app.health_path);
+    if (app.app_protocol.starts_with("http") || app.app_protocol == "h2c")
+      json.key("healthCheckPath").value(app.health_path);
     json.key("healthProbeInterval").value(go_duration(app.health_interval));
     json.key("healthProbeTimeout").value(go_duration(app.health_timeout));
     json.key("healthThreshold").value(app.health_threshold);
@@ -171,7 +174,8 @@ Result<void> Attributes::put(std::string_view app, std::string key, std::string 
   }
   const std::size_t keys = attributes.size() + (attributes.contains(key) ? 0 : 1);
   if (keys > kMaxKeys || bytes > kMaxBytes) {
-    return Error{Errc::kResourceExhausted, fmt::format("an app may keep {} attributes and {} bytes of them", kMaxKeys, kMaxBytes)};
+    return Error{Errc::kResourceExhausted,
+                 fmt::format("an app may keep {} attributes and {} bytes of them", kMaxKeys, kMaxBytes)};
   }
   attributes[std::move(key)] = std::move(value);
   return ok();
@@ -199,7 +203,13 @@ std::string render_metadata(const Facts& facts, std::string_view app, const Attr
   const AppChannel* const channel = facts.app(app);
   if (channel != nullptr && channel->has_port()) write_connection(json, channel->config());
   // There are no actors; the member is always there.
-  json.key("actorRuntime").begin_object().key("runtimeStatus").value("DISABLED").key("hostReady").value(false).end_object();
+  json.key("actorRuntime")
+      .begin_object()
+      .key("runtimeStatus")
+      .value("DISABLED")
+      .key("hostReady")
+      .value(false)
+      .end_object();
   json.end_object();
   return json.take();
 }

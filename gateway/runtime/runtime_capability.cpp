@@ -1,10 +1,10 @@
 #include "gateway/runtime/runtime_capability.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "bus/json_writer.hpp"
 #include "sdk/component_set.hpp"
@@ -59,7 +59,8 @@ RuntimeCapability::RuntimeCapability(sdk::Context& context, Facts& facts)
 void RuntimeCapability::define(sdk::Definition& definition) {
   definition.manifest().takes_config = false;
   definition.route(route_of("GET", "/v1.0/metadata", "metadata"), [this](sdk::Request& r) { return get_metadata(r); });
-  definition.route(route_of("PUT", "/v1.0/metadata/{key}", "metadata"), [this](sdk::Request& r) { return put_metadata(r); });
+  definition.route(route_of("PUT", "/v1.0/metadata/{key}", "metadata"),
+                   [this](sdk::Request& r) { return put_metadata(r); });
   Route healthz = route_of("GET", "/v1.0/healthz", "healthz");
   healthz.open = true;
   definition.route(std::move(healthz), [this](sdk::Request& r) { return get_health(r); });

@@ -247,8 +247,9 @@ TEST_F(RuntimeCapabilityTest, RequiredPartsAreJudgedAsTheyAreNow) {
 
   EXPECT_EQ(fine.status, 204);
   EXPECT_EQ(down.status, 500);
-  EXPECT_NE(down.body.find(R"({"name":"state","ready":true},{"name":"orders","ready":false,"reason":"connection refused"})"),
-            std::string::npos)
+  EXPECT_NE(
+      down.body.find(R"({"name":"state","ready":true},{"name":"orders","ready":false,"reason":"connection refused"})"),
+      std::string::npos)
       << down.body;
   EXPECT_NE(hidden.body.find("is not known"), std::string::npos) << hidden.body;
   EXPECT_EQ(dead.status, 500);
@@ -321,7 +322,9 @@ TEST_F(RuntimeCapabilityTest, MetadataListsComponentsThatAreUpAndThatTheAppMayUs
 TEST_F(RuntimeCapabilityTest, MetadataJoinsWhatCapabilitiesAdd) {
   facts_.add("pubsub", R"({"metadata":{"subscriptions":[{"topic":"a"},{"topic":"b","appId":"shop"},)"
                        R"({"topic":"c","appId":"other"}],"id":"forged"}})");
-  facts_.add("invoke", R"({"metadata":{"subscriptions":[{"topic":"a"},{"topic":"d"}],"httpEndpoints":[{"name":"e"}],"none":[]}})");
+  facts_.add(
+      "invoke",
+      R"({"metadata":{"subscriptions":[{"topic":"a"},{"topic":"d"}],"httpEndpoints":[{"name":"e"}],"none":[]}})");
   start();
 
   EXPECT_EQ(metadata("subscriptions"), R"([{"topic":"a"},{"topic":"b"},{"topic":"d"}])");
@@ -339,9 +342,10 @@ TEST_F(RuntimeCapabilityTest, MetadataSaysHowTheAppIsReached) {
   add_app(config);
   start();
 
-  EXPECT_EQ(metadata("appConnectionProperties"),
-            R"({"port":8080,"protocol":"http","channelAddress":"127.0.0.1","maxConcurrency":4,"health":)"
-            R"({"healthCheckPath":"/healthz","healthProbeInterval":"1m30s","healthProbeTimeout":"500ms","healthThreshold":3}})");
+  EXPECT_EQ(
+      metadata("appConnectionProperties"),
+      R"({"port":8080,"protocol":"http","channelAddress":"127.0.0.1","maxConcurrency":4,"health":)"
+      R"({"healthCheckPath":"/healthz","healthProbeInterval":"1m30s","healthProbeTimeout":"500ms","healthThreshold":3}})");
 }
 
 TEST_F(RuntimeCapabilityTest, AttributeThatWasPutIsShownAndCannotForgeTheVersion) {
@@ -353,7 +357,8 @@ TEST_F(RuntimeCapabilityTest, AttributeThatWasPutIsShownAndCannotForgeTheVersion
 
   EXPECT_EQ(first.status, 204);
   EXPECT_EQ(second.status, 204);
-  EXPECT_EQ(metadata("extended"), R"({"cliPID":"a \"b\"","daprRuntimeVersion":")" + std::string(CAISSON_VERSION) + R"("})");
+  EXPECT_EQ(metadata("extended"),
+            R"({"cliPID":"a \"b\"","daprRuntimeVersion":")" + std::string(CAISSON_VERSION) + R"("})");
 }
 
 TEST_F(RuntimeCapabilityTest, AttributesAreBounded) {

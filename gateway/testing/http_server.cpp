@@ -1,11 +1,11 @@
 #include "gateway/testing/http_server.hpp"
 
-#include <cstdio>
-#include <cstdlib>
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
 
 #include "bus/wire.hpp"
 

@@ -28,9 +28,7 @@ std::vector<std::string_view> segments(std::string_view path) {
   return all;
 }
 
-std::string decoded(std::string_view text) {
-  return sdk::percent_decode(text, true).value_or(std::string(text));
-}
+std::string decoded(std::string_view text) { return sdk::percent_decode(text, true).value_or(std::string(text)); }
 
 /// The parameters of a path that fits the pattern.
 std::optional<Parameters> match(const std::string& pattern, std::string_view path) {

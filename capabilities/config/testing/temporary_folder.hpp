@@ -34,8 +34,8 @@ class TemporaryFolder {
 
 inline std::string component_yaml(std::string_view name, std::string_view type, std::string_view value = "v") {
   return "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: " + std::string(name) +
-         "\nspec:\n  type: " + std::string(type) + "\n  metadata:\n  - name: key\n    value: \"" +
-         std::string(value) + "\"\n";
+         "\nspec:\n  type: " + std::string(type) + "\n  metadata:\n  - name: key\n    value: \"" + std::string(value) +
+         "\"\n";
 }
 
 }  // namespace caisson::config::testing

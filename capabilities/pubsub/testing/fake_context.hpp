@@ -78,8 +78,9 @@ class FakeContext final : public sdk::Context {
   void publish_config(std::string, std::string) override {}
 
   Task<Result<Reply>> call(Envelope call, Buffer body, Deadline deadline) override {
-    AppCall seen{std::string(call.app), std::string(call.method), std::string(call.path), std::string(call.query),
-                 std::string(call.traceparent), {}, body.to_string()};
+    AppCall seen{std::string(call.app),   std::string(call.method),      std::string(call.path),
+                 std::string(call.query), std::string(call.traceparent), {},
+                 body.to_string()};
     for (const Field& field : call.headers) seen.headers.emplace(field.name, field.value);
     calls.push_back(seen);
     while (hold) {
