@@ -267,7 +267,7 @@ TEST_F(SqliteBrokerTest, TheFileBelongsToOneProcess) {
   const auto second = try_open();
 
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, Errc::kFailedPrecondition);
+  EXPECT_EQ(second.error().code, Errc::kAlreadyExists);
   EXPECT_NE(second.error().message.find(options_.path), std::string::npos);
   broker_.reset();
   EXPECT_TRUE(try_open());

@@ -1,7 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "bus/log.hpp"
-#include "capabilities/secrets/secrets_rig.hpp"
+#include "capabilities/secrets/testing/secrets_rig.hpp"
 
 namespace caisson::secrets {
 namespace {

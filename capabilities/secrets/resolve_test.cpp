@@ -1,6 +1,6 @@
 #include <gmock/gmock.h>
 
-#include "capabilities/secrets/secrets_rig.hpp"
+#include "capabilities/secrets/testing/secrets_rig.hpp"
 #include "sdk/component_set.hpp"
 
 namespace caisson::secrets {

@@ -270,7 +270,7 @@ TEST_F(SqliteStoreTest, AFileIsOpenInOneStoreAtATime) {
 
   const auto second = open(loop);
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, Errc::kUnavailable);
+  EXPECT_EQ(second.error().code, Errc::kAlreadyExists);
   EXPECT_THAT(second.error().message, HasSubstr("another component or process"));
 
   first->reset();
