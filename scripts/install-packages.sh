@@ -8,7 +8,7 @@ packages="
   clang-16 libclang-rt-16-dev llvm-16 g++ clang-format-14 clang-tidy-14
   libzmq3-dev cppzmq-dev libflatbuffers-dev flatbuffers-compiler libboost-dev libsqlite3-dev
   libyaml-cpp-dev libsimdjson-dev libspdlog-dev libfmt-dev libcli11-dev prometheus-cpp-dev
-  libssl-dev libseccomp-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libsodium-dev libssl-dev libseccomp-dev libgtest-dev libgmock-dev libbenchmark-dev
   python3 curl wrk sqlite3"
 
 missing=""

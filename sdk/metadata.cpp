@@ -5,6 +5,7 @@
 #include <random>
 
 #include "sdk/component_set.hpp"
+#include "sdk/sealed_secret.hpp"
 
 namespace caisson::sdk {
 
@@ -151,6 +152,28 @@ bool is_truthy(std::string_view text) {
   return value == "y" || value == "yes" || value == "true" || value == "t" || value == "on" || value == "1";
 }
 
+namespace {
+
+/// The value behind a secretKeyRef, which crosses the gateway sealed.
+Task<Result<std::string>> resolve_secret(Context& context, const std::string& store, const config::MetadataItem& item,
+                                         Deadline deadline) {
+  const SecretReceiver receiver;
+  const Field headers[] = {{"store", store},
+                           {"name", item.secret_name},
+                           {"key", item.secret_key.empty() ? item.secret_name : item.secret_key},
+                           {"seal-for", receiver.public_key()}};
+  Envelope call;
+  call.target = "secrets.resolve";
+  call.headers = headers;
+  auto reply = co_await context.call(call, Buffer(), deadline);
+  auto value = reply ? receiver.open(reply->head.payload()) : Result<std::string>(std::move(reply).error());
+  if (value) co_return value;
+  co_return Error{value.error().code, fmt::format("metadata '{}': secret '{}' of store '{}': {}", item.name,
+                                                  item.secret_name, store, value.error().message)};
+}
+
+}  // namespace
+
 Task<Result<Metadata>> resolve_metadata(Context& context, const config::Component& component, Deadline deadline) {
   std::vector<std::pair<std::string, std::string>> items;
   for (const config::MetadataItem& item : component.metadata) {
@@ -158,23 +181,7 @@ Task<Result<Metadata>> resolve_metadata(Context& context, const config::Componen
     if (!item.env.empty()) {
       value = environment_value(component.name, item.env);
     } else if (!item.secret_name.empty()) {
-      const Field headers[] = {{"store", component.secret_store},
-                               {"name", item.secret_name},
-                               {"key", item.secret_key.empty() ? item.secret_name : item.secret_key}};
-      Envelope call;
-      call.target = "secrets.resolve";
-      call.headers = headers;
-      auto reply = co_await context.call(call, Buffer(), deadline);
-      if (!reply) {
-        co_return Error{reply.error().code,
-                        fmt::format("metadata '{}': secret '{}' of store '{}': {}", item.name, item.secret_name,
-                                    component.secret_store, reply.error().message)};
-      }
-      if (reply->head->status() >= 300) {
-        co_return Error{Errc::kNotFound, fmt::format("metadata '{}': secret '{}' of store '{}': {}", item.name,
-                                                     item.secret_name, component.secret_store, reply->head.payload())};
-      }
-      value = std::string(reply->head.payload());
+      CO_ASSIGN(value, co_await resolve_secret(context, component.secret_store, item, deadline));
     } else {
       fill_placeholders(value);
     }

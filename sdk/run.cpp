@@ -11,6 +11,7 @@
 
 #include "bus/log.hpp"
 #include "bus/transport.hpp"
+#include "config-cache/durable_file.hpp"
 #include "sdk/process.hpp"
 #include "sdk/watchdog.hpp"
 
@@ -67,15 +68,6 @@ Result<void> make_folder(const std::string& path, std::string_view flag) {
   return ok();
 }
 
-Result<void> write_pid(const std::string& path) {
-  const std::string text = std::to_string(::getpid()) + "\n";
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  if (fd >= 0) ::close(fd);
-  if (!written) return Error{Errc::kUnavailable, fmt::format("{}: cannot write the pid", path)};
-  return ok();
-}
-
 /// SIGTERM and SIGINT as a descriptor: blocked before any thread starts.
 int block_signals() {
   sigset_t set;
@@ -109,7 +101,8 @@ int serve(std::string_view name, const Flags& flags, const MakeCapability& make)
     const std::string own = flags.run_dir + "/" + std::string(name);
     if (const auto made = make_folder(own, "--run-dir"); !made) return fail(made.error());
     options.counters_path = std::filesystem::absolute(own + "/" + flags.instance + ".counters");
-    const auto written = write_pid(flags.run_dir + "/" + flags.instance + ".pid");
+    const std::string pid_file = fmt::format("{}/{}.pid", flags.run_dir, flags.instance);
+    const auto written = config::write_file_durably(pid_file, std::to_string(::getpid()) + "\n");
     if (!written) return fail(written.error());
   }
 

@@ -5,6 +5,7 @@
 
 #include "capabilities/secrets/dapr_http.hpp"
 #include "capabilities/secrets/service.hpp"
+#include "sdk/sealed_secret.hpp"
 
 namespace caisson::secrets {
 
@@ -26,12 +27,13 @@ class SecretsCapability final : public sdk::Capability {
   [[nodiscard]] std::vector<sdk::ComponentStatus> components() const override { return service_.status(); }
 
  private:
-  /// Headers store, name and key; the value is the answer's body.
+  /// Headers store, name, key and seal-for; the answer's body is the value, sealed for the caller.
   Task<void> resolve(sdk::Request request) {
     const Deadline deadline = request.deadline();
     Result<std::string> value =
         co_await service_.resolve(std::string(request.header("store")), std::string(request.header("name")),
                                   std::string(request.header("key")), deadline);
+    if (value) value = sdk::seal_secret(request.header("seal-for"), *value);
     if (!value) {
       Error error = std::move(value).error();
       [[maybe_unused]] const auto told = co_await request.incoming().reply_error(std::move(error));

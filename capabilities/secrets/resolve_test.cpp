@@ -2,6 +2,7 @@
 
 #include "capabilities/secrets/testing/secrets_rig.hpp"
 #include "sdk/component_set.hpp"
+#include "sdk/sealed_secret.hpp"
 
 namespace caisson::secrets {
 namespace {
@@ -12,7 +13,14 @@ using ::testing::HasSubstr;
 class ResolveTest : public testing::SecretsRig {
  protected:
   caisson::testing::Answer resolve(const std::string& store, const std::string& name, const std::string& key) {
-    return gateway_.call("secrets.resolve", {{"store", store}, {"name", name}, {"key", key}});
+    const sdk::SecretReceiver receiver;
+    auto answer = gateway_.call("secrets.resolve",
+                                {{"store", store}, {"name", name}, {"key", key}, {"seal-for", receiver.public_key()}});
+    if (answer.error.code == Errc::kOk) {
+      const auto opened = receiver.open(answer.body);
+      answer.body = opened ? *opened : opened.error().message;
+    }
+    return answer;
   }
 
   /// As the gateway routes a call.

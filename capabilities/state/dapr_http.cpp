@@ -128,6 +128,7 @@ Route route_of(std::string method, std::string path) {
 }  // namespace
 
 void DaprHttp::define(sdk::Definition& definition) {
+  definition.manifest().calls = {"secrets.resolve"};  // for secretKeyRef
   Route get_one = route_of("GET", "/v1.0/state/{store}/{key}");
   get_one.safe = true;
   route(definition, get_one, "get", &DaprHttp::get);
