@@ -45,7 +45,7 @@ struct JsonMember {
   JsonValue value;
 };
 
-/// Reads one JSON text (RFC 8259), nested at most 200 deep. kInvalidArgument names the offset.
+/// Reads one JSON text as sdk::JsonReader does. kInvalidArgument names the offset.
 Result<JsonValue> parse_json(std::string_view text);
 
 /// Appends the value: members in alphabetical order, no white space.

@@ -11,16 +11,16 @@ namespace caisson::state {
 
 namespace {
 
-using Kind = JsonReader::Kind;
+using Kind = sdk::JsonReader::Kind;
 
-Result<void> read_text(JsonReader& json, std::string_view field, std::string& out) {
+Result<void> read_text(sdk::JsonReader& json, std::string_view field, std::string& out) {
   if (json.kind() == Kind::kNull) return json.read_null();
   if (json.kind() != Kind::kString) return json.error(fmt::format("'{}' must be a string", field));
   ASSIGN(out, json.read_string());
   return ok();
 }
 
-Result<void> read_metadata(JsonReader& json, Metadata& out) {
+Result<void> read_metadata(sdk::JsonReader& json, Metadata& out) {
   if (json.kind() == Kind::kNull) return json.read_null();
   if (json.kind() != Kind::kObject) return json.error("'metadata' must be an object");
   return json.read_object([&](const std::string& name) -> Result<void> {
@@ -31,7 +31,7 @@ Result<void> read_metadata(JsonReader& json, Metadata& out) {
   });
 }
 
-Result<void> read_options(JsonReader& json, Change& out) {
+Result<void> read_options(sdk::JsonReader& json, Change& out) {
   if (json.kind() == Kind::kNull) return json.read_null();
   if (json.kind() != Kind::kObject) return json.error("'options' must be an object");
   return json.read_object([&](const std::string& name) -> Result<void> {
@@ -41,7 +41,7 @@ Result<void> read_options(JsonReader& json, Change& out) {
   });
 }
 
-Result<Change> read_change(JsonReader& json) {
+Result<Change> read_change(sdk::JsonReader& json) {
   Change change;
   change.value = "null";  // what Go makes of an absent value
   if (json.kind() == Kind::kNull) {
@@ -66,7 +66,7 @@ struct Operation {
   Change change;
 };
 
-Result<Operation> read_operation(JsonReader& json) {
+Result<Operation> read_operation(sdk::JsonReader& json) {
   Operation operation;
   if (json.kind() != Kind::kObject) return json.error("an operation must be an object");
   TRY(json.read_object([&](const std::string& name) -> Result<void> {
@@ -81,7 +81,7 @@ Result<Operation> read_operation(JsonReader& json) {
 }  // namespace
 
 Result<std::vector<Change>> parse_set(std::string body) {
-  JsonReader json(std::move(body));
+  sdk::JsonReader json(std::move(body));
   std::vector<Change> changes;
   if (json.kind() == Kind::kNull) {
     TRY(json.read_null());
@@ -98,7 +98,7 @@ Result<std::vector<Change>> parse_set(std::string body) {
 }
 
 Result<std::vector<std::string>> parse_get_many(std::string body) {
-  JsonReader json(std::move(body));
+  sdk::JsonReader json(std::move(body));
   std::vector<std::string> keys;
   const auto read_keys = [&]() -> Result<void> {
     if (json.kind() == Kind::kNull) return json.read_null();
@@ -124,7 +124,7 @@ Result<std::vector<std::string>> parse_get_many(std::string body) {
 }
 
 Result<ParsedTransaction> parse_transaction(std::string body) {
-  JsonReader json(std::move(body));
+  sdk::JsonReader json(std::move(body));
   ParsedTransaction parsed;
   Metadata shared;
   const auto read_operations = [&]() -> Result<void> {

@@ -38,7 +38,7 @@ void sort_members(std::string& out, std::size_t start, std::vector<Member>& memb
   out += sorted;
 }
 
-Result<void> append_object(JsonReader& json, std::string& out) {
+Result<void> append_object(sdk::JsonReader& json, std::string& out) {
   out += '{';
   const std::size_t start = out.size();
   std::vector<Member> members;
@@ -57,7 +57,7 @@ Result<void> append_object(JsonReader& json, std::string& out) {
   return ok();
 }
 
-Result<void> append_array(JsonReader& json, std::string& out) {
+Result<void> append_array(sdk::JsonReader& json, std::string& out) {
   out += '[';
   bool first = true;
   TRY(json.read_array([&]() -> Result<void> {
@@ -115,8 +115,8 @@ void append_go_number(std::string& out, double number) {
   }
 }
 
-Result<void> append_go_json(JsonReader& json, std::string& out) {
-  using Kind = JsonReader::Kind;
+Result<void> append_go_json(sdk::JsonReader& json, std::string& out) {
+  using Kind = sdk::JsonReader::Kind;
   switch (json.kind()) {
     case Kind::kObject:
       return append_object(json, out);
@@ -148,7 +148,7 @@ Result<void> append_go_json(JsonReader& json, std::string& out) {
 }
 
 Result<std::string> go_json(std::string text) {
-  JsonReader json(std::move(text));
+  sdk::JsonReader json(std::move(text));
   std::string out;
   TRY(append_go_json(json, out));
   TRY(json.expect_end());
@@ -156,7 +156,7 @@ Result<std::string> go_json(std::string text) {
 }
 
 Result<std::string> compact_json(std::string text) {
-  JsonReader json(std::move(text));
+  sdk::JsonReader json(std::move(text));
   TRY(json.skip());
   TRY(json.expect_end());
 

@@ -4,14 +4,14 @@
 #include <string_view>
 
 #include "bus/result.hpp"
-#include "capabilities/state/json_reader.hpp"
+#include "sdk/json_reader.hpp"
 
 namespace caisson::state {
 
 /// Reads the next value and appends it as Go's encoding/json writes a decoded value, which is what
 /// Dapr stores: no white space, numbers as float64 in their shortest form, object keys sorted and
 /// unique (the last one wins), `<`, `>`, `&`, U+2028 and U+2029 escaped.
-Result<void> append_go_json(JsonReader& json, std::string& out);
+Result<void> append_go_json(sdk::JsonReader& json, std::string& out);
 
 /// The same for a whole text. kInvalidArgument says what is wrong with it.
 Result<std::string> go_json(std::string text);

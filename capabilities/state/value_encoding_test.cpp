@@ -104,8 +104,8 @@ TEST(GoJsonTest, DepthIsLimited) {
     return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']');
   };
 
-  EXPECT_EQ(encoded(nested(kMaxJsonDepth)), nested(kMaxJsonDepth));
-  EXPECT_EQ(encoded(nested(kMaxJsonDepth + 1)).rfind("error:", 0), 0U);
+  EXPECT_EQ(encoded(nested(sdk::kMaxJsonDepth)), nested(sdk::kMaxJsonDepth));
+  EXPECT_EQ(encoded(nested(sdk::kMaxJsonDepth + 1)).rfind("error:", 0), 0U);
   EXPECT_EQ(encoded(std::string(4'000'000, '[')).rfind("error:", 0), 0U);
 }
 

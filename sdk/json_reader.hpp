@@ -8,7 +8,7 @@
 
 #include "bus/result.hpp"
 
-namespace caisson::state {
+namespace caisson::sdk {
 
 /// JSON nested deeper than this is refused.
 inline constexpr int kMaxJsonDepth = 256;
@@ -34,6 +34,8 @@ class JsonReader {
   Result<void> read_array(const VisitElement& visit);
   Result<std::string> read_string();
   Result<double> read_number();
+  /// A number as it was written, for who must not round it.
+  Result<std::string> read_number_text();
   Result<bool> read_bool();
   Result<void> read_null();
   /// Reads and drops a value of any kind.
@@ -61,4 +63,4 @@ class JsonReader {
   int depth_ = 0;
 };
 
-}  // namespace caisson::state
+}  // namespace caisson::sdk

@@ -1,4 +1,4 @@
-#include "capabilities/state/json_reader.hpp"
+#include "sdk/json_reader.hpp"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 
-namespace caisson::state {
+namespace caisson::sdk {
 
 namespace {
 
@@ -235,7 +235,7 @@ bool JsonReader::take_digits() {
   return at_ > from;
 }
 
-Result<double> JsonReader::read_number() {
+Result<std::string> JsonReader::read_number_text() {
   if (kind() != Kind::kNumber) return error("expected a number");
   const std::size_t from = at_;
   take('-');
@@ -245,11 +245,16 @@ Result<double> JsonReader::read_number() {
     if (!take('+')) take('-');
     if (!take_digits()) return error("a number needs digits in its exponent");
   }
+  return text_.substr(from, at_ - from);
+}
+
+Result<double> JsonReader::read_number() {
+  ASSIGN(const std::string literal, read_number_text());
   double number = 0;
-  const auto parsed = std::from_chars(text_.data() + from, text_.data() + at_, number);
+  const auto parsed = std::from_chars(literal.data(), literal.data() + literal.size(), number);
   if (parsed.ec == std::errc::result_out_of_range) {
     // Too small is zero, or nearly; too large is an error. from_chars tells neither from the other.
-    number = std::strtod(text_.substr(from, at_ - from).c_str(), nullptr);
+    number = std::strtod(literal.c_str(), nullptr);
     if (std::isinf(number)) return error("a number is too large for a float64");
   }
   return number;
@@ -301,4 +306,4 @@ Result<void> JsonReader::expect_end() {
   return at_ == text_.size() ? ok() : Result<void>(error("unexpected text after the JSON value"));
 }
 
-}  // namespace caisson::state
+}  // namespace caisson::sdk
