@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include "bus/json_fields.hpp"
 #include "bus/json_writer.hpp"
 
 namespace caisson {
@@ -61,53 +62,18 @@ void write_route(JsonWriter& json, const Route& route) {
   json.end_object();
 }
 
-// --- reading: every field is optional unless read_required says otherwise; a wrong type is an error ---
+// --- reading: an absent field keeps its default, a wrong type is an error ---
 
-Result<void> read(object from, std::string_view field, std::string& to) {
-  element value;
-  if (from[field].get(value) != simdjson::SUCCESS) return ok();
-  std::string_view text;
-  if (value.get(text) != simdjson::SUCCESS) return bad(field, "is not a string");
-  to = text;
-  return ok();
-}
-
-Result<void> read(object from, std::string_view field, bool& to) {
-  element value;
-  if (from[field].get(value) != simdjson::SUCCESS) return ok();
-  if (value.get(to) != simdjson::SUCCESS) return bad(field, "is not true or false");
-  return ok();
-}
-
-template <class Number>
-Result<void> read_number(object from, std::string_view field, std::uint64_t most, Number& to) {
-  element value;
-  if (from[field].get(value) != simdjson::SUCCESS) return ok();
-  std::uint64_t number = 0;
-  if (value.get(number) != simdjson::SUCCESS || number > most) {
-    return bad(field, fmt::format("is not a number from 0 to {}", most));
-  }
-  to = static_cast<Number>(number);
-  return ok();
-}
-
-Result<void> read(object from, std::string_view field, std::vector<std::string>& to) {
-  element value;
-  if (from[field].get(value) != simdjson::SUCCESS) return ok();
-  simdjson::dom::array names;
-  if (value.get(names) != simdjson::SUCCESS) return bad(field, "is not a list");
-  for (const element name : names) {
-    std::string_view text;
-    if (name.get(text) != simdjson::SUCCESS) return bad(field, "holds something that is no string");
-    to.emplace_back(text);
-  }
+template <class Value>
+Result<void> read(object from, std::string_view field, Value& to) {
+  if (const auto wrong = json::read_member(from, field, to)) return bad(field, *wrong);
   return ok();
 }
 
 Result<void> read(object from, std::string_view field, GatewayError& to) {
   object error;
   if (from[field].get(error) != simdjson::SUCCESS) return ok();
-  TRY(read_number(error, "status", 599, to.status));
+  TRY(read(error, "status", to.status));
   TRY(read(error, "code", to.code));
   return read(error, "message", to.message);
 }
@@ -128,7 +94,7 @@ Result<Route> read_route(element from) {
   object fields;
   if (from.get(fields) != simdjson::SUCCESS) return bad("routes", "holds something that is no object");
   Route route;
-  TRY(read_number(fields, "number", 0xFFFF, route.number));
+  TRY(read(fields, "number", route.number));
   TRY(read(fields, "method", route.method));
   TRY(read(fields, "path", route.path));
   TRY(read(fields, "safe", route.safe));
@@ -138,7 +104,7 @@ Result<Route> read_route(element from) {
   TRY(read(fields, "fallback", route.fallback));
   TRY(read(fields, "open", route.open));
   TRY(read(fields, "selector", route.selector));
-  TRY(read_number(fields, "bodyLimit", ~std::uint64_t{0}, route.body_limit));
+  TRY(read(fields, "bodyLimit", route.body_limit));
   TRY(read(fields, "group", route.group));
   TRY(read(fields, "version", route.version));
   TRY(read_shape(fields, route.errors));
@@ -179,13 +145,13 @@ Result<Manifest> parse_manifest(std::string_view json) {
   Manifest manifest;
   TRY(read(fields, "capability", manifest.capability));
   TRY(read(fields, "version", manifest.version));
-  TRY(read_number(fields, "schemaVersion", 0xFFFF, manifest.schema_version));
+  TRY(read(fields, "schemaVersion", manifest.schema_version));
   TRY(read(fields, "calls", manifest.calls));
   TRY(read(fields, "serves", manifest.serves));
   TRY(read(fields, "appQueries", manifest.app_queries));
   TRY(read(fields, "publishesConfig", manifest.publishes_config));
   TRY(read(fields, "takesConfig", manifest.takes_config));
-  TRY(read_number(fields, "maxInFlight", 1'000'000, manifest.max_in_flight));
+  TRY(read(fields, "maxInFlight", manifest.max_in_flight));
   if (manifest.capability.empty()) return bad("capability", "is missing");
   if (manifest.capability.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos) {
     return bad("capability", "may hold only lower-case letters, digits and '-'");

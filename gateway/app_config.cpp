@@ -9,6 +9,7 @@
 #include <set>
 #include <type_traits>
 
+#include "bus/json_fields.hpp"
 #include "bus/json_writer.hpp"
 
 namespace caisson::gateway {
@@ -42,34 +43,10 @@ void each_member(Config& config, Visit&& visit) {
   visit("disabledQueries", config.disabled_queries);
 }
 
-// --- reading one value; the error says only what is wrong, the caller which member it is ---
+// --- reading one value ---
 
-using Wrong = std::optional<std::string>;
-
-Wrong read(element from, std::string& to) {
-  std::string_view text;
-  if (from.get(text) != simdjson::SUCCESS) return "is not a string";
-  to = text;
-  return std::nullopt;
-}
-
-Wrong read(element from, bool& to) {
-  if (from.get(to) != simdjson::SUCCESS) return "is not true or false";
-  return std::nullopt;
-}
-
-template <class Number>
-requires std::is_integral_v<Number> Wrong read(element from, Number& to) {
-  constexpr std::int64_t kLeast = std::is_signed_v<Number> ? -1 : 0;
-  constexpr auto kMost = static_cast<std::int64_t>(
-      std::min<std::uint64_t>(std::numeric_limits<Number>::max(), std::numeric_limits<std::int64_t>::max()));
-  std::int64_t number = 0;
-  if (from.get(number) != simdjson::SUCCESS || number < kLeast || number > kMost) {
-    return fmt::format("is not a whole number from {} to {}", kLeast, kMost);
-  }
-  to = static_cast<Number>(number);
-  return std::nullopt;
-}
+using json::read;
+using json::Wrong;
 
 Wrong read(element from, Nanos& to) {
   constexpr std::int64_t kMost = 1000LL * 60 * 60 * 24 * 365;
@@ -78,18 +55,6 @@ Wrong read(element from, Nanos& to) {
     return "is not a number of milliseconds from 1 up";
   }
   to = std::chrono::milliseconds(number);
-  return std::nullopt;
-}
-
-Wrong read(element from, std::vector<std::string>& to) {
-  simdjson::dom::array list;
-  if (from.get(list) != simdjson::SUCCESS) return "is not a list";
-  to.clear();
-  for (const element entry : list) {
-    std::string_view text;
-    if (entry.get(text) != simdjson::SUCCESS) return "holds something that is no string";
-    to.emplace_back(text);
-  }
   return std::nullopt;
 }
 

@@ -4,6 +4,7 @@
 
 #include <iterator>
 
+#include "bus/json_fields.hpp"
 #include "bus/json_writer.hpp"
 
 namespace caisson::sdk {
@@ -44,32 +45,9 @@ void write_component(JsonWriter& json, const ComponentStatus& component) {
 
 // --- reading: an absent member keeps its default, a member of the wrong type is an error ---
 
-Result<void> read(object from, std::string_view member, std::string& to) {
-  element value;
-  if (from[member].get(value) != simdjson::SUCCESS) return ok();
-  std::string_view text;
-  if (value.get(text) != simdjson::SUCCESS) return bad(member, "is not a string");
-  to = text;
-  return ok();
-}
-
-Result<void> read(object from, std::string_view member, bool& to) {
-  element value;
-  if (from[member].get(value) != simdjson::SUCCESS) return ok();
-  if (value.get(to) != simdjson::SUCCESS) return bad(member, "is not true or false");
-  return ok();
-}
-
-Result<void> read(object from, std::string_view member, std::vector<std::string>& to) {
-  element value;
-  if (from[member].get(value) != simdjson::SUCCESS) return ok();
-  simdjson::dom::array names;
-  if (value.get(names) != simdjson::SUCCESS) return bad(member, "is not a list");
-  for (const element name : names) {
-    std::string_view text;
-    if (name.get(text) != simdjson::SUCCESS) return bad(member, "holds something that is no string");
-    to.emplace_back(text);
-  }
+template <class Value>
+Result<void> read(object from, std::string_view member, Value& to) {
+  if (const auto wrong = json::read_member(from, member, to)) return bad(member, *wrong);
   return ok();
 }
 
