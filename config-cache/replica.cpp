@@ -25,7 +25,7 @@ bool Replica::load() {
   if (file_.path().empty()) return false;
   Result<Generation> generation = load_snapshot(file_.path());
   if (generation) {
-    current_.store(std::make_shared<const Generation>(*std::move(generation)));
+    put_in_force(*std::move(generation));
     return true;
   }
   if (generation.error().code != Errc::kNotFound) {
@@ -33,6 +33,12 @@ bool Replica::load() {
         fmt::format("{}; waiting for the configuration to be published again", generation.error().message));
   }
   return false;
+}
+
+void Replica::put_in_force(Generation generation) {
+  auto next = std::make_shared<const Generation>(std::move(generation));
+  const std::lock_guard lock(current_mutex_);
+  current_.swap(next);  // the old one is let go of after the lock
 }
 
 Result<bool> Replica::accept(std::string_view snapshot) {
@@ -47,7 +53,7 @@ Result<bool> Replica::accept(std::string_view snapshot) {
                                generation.sequence, now->term, now->sequence)};
     }
   }
-  current_.store(std::make_shared<const Generation>(std::move(generation)));
+  put_in_force(std::move(generation));
   // A generation that does not reach the disk is published again anyway.
   file_.replace(std::string(snapshot));
   return true;

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,11 +35,19 @@ class Replica {
   Result<bool> accept(std::string_view snapshot);
 
   /// The generation in force; null before the first.
-  [[nodiscard]] std::shared_ptr<const Generation> current() const { return current_.load(); }
+  [[nodiscard]] std::shared_ptr<const Generation> current() const {
+    const std::lock_guard lock(current_mutex_);
+    return current_;
+  }
 
  private:
+  void put_in_force(Generation generation);
+
   DurableFile file_;
-  std::atomic<std::shared_ptr<const Generation>> current_;
+  /// Held for the copy of a pointer. Not std::atomic<std::shared_ptr>: libstdc++ 12 releases the lock
+  /// inside it with relaxed order after a load, which is a data race.
+  mutable std::mutex current_mutex_;
+  std::shared_ptr<const Generation> current_;
 };
 
 }  // namespace caisson::config
