@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "bus/pump.hpp"
 #include "bus/task_scope.hpp"
 
 namespace caisson::gateway {
@@ -36,22 +37,6 @@ Envelope request_of(const Frame& call, const std::vector<Field>& parameters, con
   request.parameters = parameters;
   request.headers = headers;
   return request;
-}
-
-/// Moves one body from a link to another, piece by piece as the reader takes them.
-Task<void> pump(BodyReader from, BodyWriter to, Deadline deadline) {
-  while (true) {
-    Result<std::optional<Buffer>> piece = co_await from.next(deadline);
-    if (!piece) {
-      to.fail(std::move(piece).error());
-      co_return;
-    }
-    if (!*piece) {
-      [[maybe_unused]] const auto ended = co_await to.finish(deadline);  // or nobody reads any more
-      co_return;
-    }
-    if (!co_await to.write(std::move(**piece), deadline)) co_return;
-  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "bus/pump.hpp"
 #include "capabilities/invoke/headers.hpp"
 
 namespace caisson::invoke {
@@ -28,22 +29,6 @@ sdk::Outcome outcome_of(const Result<Reply>& reply) {
   outcome.failed = status < 200 || status > 399;
   outcome.code = status;
   return outcome;
-}
-
-/// Pieces from one body to another, until either ends; credit passes through, since the next piece
-/// is taken when the last one went.
-Task<void> pump(BodyReader from, BodyWriter to, Deadline deadline) {
-  while (true) {
-    Result<std::optional<Buffer>> piece = co_await from.next(deadline);
-    if (!piece) {
-      to.fail(std::move(piece).error());
-      co_return;
-    }
-    if (!*piece) break;
-    const Result<void> written = co_await to.write(std::move(**piece), deadline);
-    if (!written) co_return;  // the reader has gone, or has answered without reading on
-  }
-  [[maybe_unused]] const Result<void> ended = co_await to.finish(deadline);
 }
 
 /// The app's answer, status, headers and body as they are.
