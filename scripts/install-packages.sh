@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what Caisson is built and tested with (Debian 12). Quick when all of it is there.
-# Needs root or sudo only when something is missing.
+# install-packages.sh [--test]: what Caisson is built and run with (Debian 12), and with --test also
+# the servers and tools its tests use. Quick when all of it is there. Needs root or sudo only when
+# something is missing.
 set -eu
 
 packages="
@@ -9,7 +10,11 @@ packages="
   libzmq3-dev cppzmq-dev libflatbuffers-dev flatbuffers-compiler libboost-dev libsqlite3-dev
   libyaml-cpp-dev libsimdjson-dev libspdlog-dev libfmt-dev libcli11-dev prometheus-cpp-dev
   libsodium-dev libssl-dev libseccomp-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libhiredis-dev librdkafka-dev
   python3 curl wrk sqlite3"
+if [ "${1:-}" = --test ]; then
+  packages="$packages redis-server redis-tools openssl"
+fi
 
 missing=""
 for package in $packages; do
