@@ -18,8 +18,10 @@ namespace caisson::sdk {
 /// A component's metadata with references resolved. Names are matched without regard to case.
 class Metadata {
  public:
+  using Items = std::vector<std::pair<std::string, std::string>>;
+
   Metadata() = default;
-  explicit Metadata(std::vector<std::pair<std::string, std::string>> items) : items_(std::move(items)) {}
+  explicit Metadata(Items items) : items_(std::move(items)) {}
 
   [[nodiscard]] std::optional<std::string> find(std::string_view name) const;
   [[nodiscard]] std::string get(std::string_view name, std::string_view otherwise = {}) const;
@@ -28,10 +30,10 @@ class Metadata {
   [[nodiscard]] Result<std::int64_t> get_int(std::string_view name, std::int64_t otherwise) const;
   /// Go's duration syntax ("1m30s", "500ms") or a bare number of milliseconds.
   [[nodiscard]] Result<Nanos> get_duration(std::string_view name, Nanos otherwise) const;
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& items() const { return items_; }
+  [[nodiscard]] const Items& items() const { return items_; }
 
  private:
-  std::vector<std::pair<std::string, std::string>> items_;
+  Items items_;
 };
 
 /// Go's duration syntax or a bare number of milliseconds.

@@ -175,7 +175,7 @@ TEST_F(ComponentSetTest, WhenEvenThatDoesNotHelpTheOldOneIsOpenedAgain) {
   const auto trap = std::make_shared<Trap>();
   set_.emplace(context_, options_, [this, trap](const ComponentSpec& spec, Deadline) {
     if (spec.metadata.get("name") == "second" && trap->calls++ > 0) {
-      const ComponentSpec refused{spec.name, spec.type, spec.version, Metadata({{"refuse", "yes"}})};
+      const ComponentSpec refused{spec.name, spec.type, spec.version, Metadata(Metadata::Items{{"refuse", "yes"}})};
       return make(refused);
     }
     return make(spec);
