@@ -43,6 +43,12 @@ std::string process_of(std::string_view audience) {
   return process;
 }
 
+std::string audience_of(std::string_view process) {
+  std::string audience(process);
+  std::ranges::replace(audience, '.', '/');
+  return audience;
+}
+
 std::string_view capability_of(std::string_view process_or_audience) {
   return process_or_audience.substr(0, process_or_audience.find_first_of("./"));
 }

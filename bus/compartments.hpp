@@ -32,6 +32,8 @@ bool is_compartment_name(std::string_view text);
 
 /// "state.b" of the audience "state/b"; the name itself where an audience has no compartment.
 std::string process_of(std::string_view audience);
+/// The other way round.
+std::string audience_of(std::string_view process);
 /// "state" of the process "state.b" or the audience "state/b".
 std::string_view capability_of(std::string_view process_or_audience);
 /// "b" of either; empty: the capability's own.

@@ -22,6 +22,7 @@ TEST(CompartmentsTest, NamesOfProcessAndAudienceLeadToOneAnother) {
   const Compartment compartment{"state", "b", {}, {}};
 
   EXPECT_EQ(process_of(compartment.audience()), compartment.process());
+  EXPECT_EQ(audience_of(compartment.process()), compartment.audience());
   EXPECT_EQ(process_of("state"), "state");
   EXPECT_EQ(capability_of("state/b"), "state");
   EXPECT_EQ(capability_of("state.b"), "state");
