@@ -165,6 +165,26 @@ TEST_F(ComponentSetTest, WhatTheOldOneHoldsIsLetGoOfFirst) {
   EXPECT_EQ(held_, std::vector<std::string>{"a"});
 }
 
+TEST_F(ComponentSetTest, WhatAnotherProcessHoldsIsWaitedForAndSoDoRequests) {
+  held_.push_back("a");
+  configure({document("box.exclusive", {{"file", "a"}, {"name", "first"}})});
+  wait_for_attempts(3);
+  EXPECT_EQ(set_->status()[0].state, ComponentState::kInit);
+
+  std::erase(held_, "a");
+
+  const auto found = testing::run(loop_, set_->find_when_ready("c", "shop", loop_.deadline_in(20s)));
+  EXPECT_NE(found.component, nullptr);
+}
+
+TEST_F(ComponentSetTest, AComponentOfAnotherProcessOfTheCapabilityIsConfiguredAllTheSame) {
+  config::Generation generation;
+  generation.elsewhere = {{"far", "b"}};
+  set_->configure(generation);
+
+  EXPECT_EQ(set_->find("c", "shop").absent, ComponentSet::Absent::kUnknown);
+}
+
 TEST_F(ComponentSetTest, WhenEvenThatDoesNotHelpTheOldOneIsOpenedAgain) {
   configure({document("box.exclusive", {{"file", "a"}, {"name", "first"}})});
   wait_for("first");
