@@ -216,9 +216,14 @@ ComponentSet::Found ComponentSet::find(std::string_view name, std::string_view a
 }
 
 Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::string app, Deadline deadline) const {
+  bool was_known = false;
   while (true) {
     Found found = find(name, app);
-    if (found.component != nullptr || found.absent != Absent::kNotReady) co_return found;
+    const bool known = found.component != nullptr || found.absent == Absent::kNotReady;
+    // Not "unknown": it may be somebody else's by now, who can be asked.
+    if (!known && was_known) co_return Found{nullptr, Absent::kNotReady, "it was taken away while it was initialised"};
+    if (!known || found.component != nullptr) co_return found;
+    was_known = true;
     const auto slot = slots_.find(name);
     if (slot->second->attempted) co_return found;
     const Wake wake = co_await changed_.wait(context_.loop(), deadline);
