@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from runtime import App, Runtime, component, wait_for
+from runtime import BIN, App, Runtime, component, wait_for
 
 
 def store(runtime, name, compartment=None):
@@ -252,6 +252,30 @@ class CompartmentsTest(unittest.TestCase):
 
         self.assertEqual(self.runtime.stop(), 0)
         self.assertEqual(self.runtime.left_behind(), [])
+
+    def test_without_a_supervisor_the_component_stays_until_somebody_starts_the_process(self):
+        self.start(compartment=None)
+        self.runtime.process.kill()
+        self.runtime.process.wait()
+        self.annotate("b")
+        wait_for("config has read it", lambda: "'far' moves to 'state.b'" in self.runtime.log())
+        self.assertEqual(write(self.runtime.http, "far", "alone").status, 204)
+        wait_for_holder(self.runtime, "far", "state")
+
+        run, data = self.runtime.run_dir, self.runtime.data_dir
+        with open(self.runtime.log_path, "ab") as log:
+            by_hand = subprocess.Popen([os.path.join(BIN, "caisson-state"), "--connect",
+                                        f"ipc://{run}/state.b/bus.sock", "--run-dir", run, "--data-dir",
+                                        f"{data}/state", "--compartment", "b"], stdout=log, stderr=log)
+        self.addCleanup(by_hand.wait)
+        self.addCleanup(by_hand.kill)
+        wait_for_holder(self.runtime, "far", "state.b")
+        self.assertEqual(self.runtime.pid("state.b"), by_hand.pid)
+        self.assertEqual(self.runtime.http.get("/v1.0/state/far/alone").json(), 1)
+
+        self.annotate(None)
+        wait_for_holder(self.runtime, "far", "state")
+        self.assertEqual(self.runtime.http.get("/v1.0/state/far/alone").json(), 1)
 
     def test_stop_without_a_supervisor_ends_the_compartment_too(self):
         self.start()
