@@ -97,7 +97,7 @@ Task<Result<Reply>> Connection::ask(Command command, Deadline deadline) {
     const Wake wake = co_await request.wait(loop_, deadline);
     if (wake == Wake::kDeadline && !request.done()) co_return Error{Errc::kUnavailable, "no answer"};
   }
-  if (request.failure()) co_return *request.failure();
+  if (request.failure()) co_return broken_.value_or(*request.failure());
   co_return reply;
 }
 
@@ -163,7 +163,6 @@ void Connection::fail(Error error) {
   if (broken_) return;
   silence_.cancel();
   read_on_.cancel();
-  stream_->on_event({});
   while (!sent_.empty() && sent_.back().begin >= written_) {
     unwritten_.push_front(sent_.back().request);
     sent_.pop_back();
