@@ -21,8 +21,9 @@ namespace {
 /// refused, x; or only < for a request that is too old.
 ///
 /// Whatever can fail does so before the first write: conditions of an atomic batch are looked at first,
-/// and a server that is out of memory or read-only refuses the first write, never a later one. pcall
-/// hides the errors it is used for and no others: a key must not be deleted for want of memory.
+/// and a server that is out of memory or read-only refuses the first write, never a later one; its error
+/// is then the answer as it stands. pcall hides the errors it is used for and no others: a key must not
+/// be deleted for want of memory.
 constexpr std::string_view kScript = R"lua(
 local count, slot, generation = #KEYS, ARGV[2], ARGV[3]
 local ledger
@@ -55,7 +56,7 @@ local function next_version(key)
     local why = version.err
     local foreign = string.find(why, 'WRONGTYPE', 1, true) or string.find(why, 'not an integer', 1, true) or
       string.find(why, 'overflow', 1, true)
-    if not foreign then return error(why) end
+    if not foreign then return nil, version end
     redis.call('DEL', key)
     version = redis.call('HINCRBY', key, 'version', 1)
   end
@@ -68,7 +69,8 @@ local function execute(i)
     redis.call('DEL', key)
     return 'd'
   end
-  local version = next_version(key)
+  local version, failure = next_version(key)
+  if failure then return nil, failure end
   if what == 'f' then
     redis.call('HSET', key, 'data', value, 'first-write', 0)
   else
@@ -83,7 +85,7 @@ local function execute(i)
 end
 
 local words = {}
-local refused
+local refused, written
 if ARGV[1] == '1' then
   for i = 1, count do
     words[i] = refused and '-' or refusal(i)
@@ -95,7 +97,15 @@ if ARGV[1] == '1' then
 end
 if not refused then
   for i = 1, count do
-    words[i] = ARGV[1] ~= '1' and refusal(i) or execute(i)
+    local word = ARGV[1] ~= '1' and refusal(i)
+    if not word then
+      local failure
+      word, failure = execute(i)
+      if failure and not written then return failure end
+      if failure then error('executed in part: ' .. failure.err) end
+      written = true
+    end
+    words[i] = word
   end
 end
 

@@ -176,10 +176,10 @@ void RedisServer::write_configuration() {
     file << "sentinel monitor mymaster 127.0.0.1 " << options_.sentinel_of << " 1\n"
          << "sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n";
   } else {
-    file << "save \"\"\n";
+    file << "save \"\"\nrepl-diskless-sync-delay 0\n";
     if (options_.append_only) file << "appendonly yes\nappendfsync always\n";
     if (options_.replica_of != 0) {
-      file << "replicaof 127.0.0.1 " << options_.replica_of << "\nrepl-diskless-sync-delay 0\n";
+      file << "replicaof 127.0.0.1 " << options_.replica_of << '\n';
       if (!options_.password.empty()) file << "masterauth " << options_.password << '\n';
     }
   }
