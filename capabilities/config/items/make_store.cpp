@@ -1,0 +1,45 @@
+#include "capabilities/config/items/make_store.hpp"
+
+#include <fmt/format.h>
+
+#include "capabilities/config/items/local_file_store.hpp"
+
+namespace caisson::items {
+
+namespace {
+
+using Made = Result<std::shared_ptr<sdk::Component>>;
+
+Task<Made> make_local_file(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline) {
+  LocalFileStore::Options options;
+  options.file = spec.metadata.get("file");
+  if (options.file.empty()) co_return Error{Errc::kInvalidArgument, "metadata 'file' is missing"};
+  if (!context.data_dir().empty()) options.last_good = fmt::format("{}/{}.items", context.data_dir(), spec.name);
+  CO_ASSIGN(auto store, LocalFileStore::open(context.loop(), std::move(options)));
+  store->noted = [&context] { context.status_changed(); };
+  co_return std::shared_ptr<sdk::Component>(std::move(store));
+}
+
+struct Backend {
+  std::string_view type;
+  Task<Made> (*make)(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline deadline);
+};
+
+constexpr Backend kBackends[] = {
+    {"configuration.local.file", make_local_file},
+};
+
+}  // namespace
+
+Task<Made> make_store(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline deadline) {
+  const bool first_version = spec.version.empty() || spec.version == "v0" || spec.version == "v1";
+  for (const Backend& backend : kBackends) {
+    if (backend.type != spec.type || !first_version) continue;
+    auto task = backend.make(context, spec, deadline);
+    co_return co_await std::move(task);
+  }
+  co_return Error{Errc::kInvalidArgument,
+                  fmt::format("there is no configuration store of type {}/{}", spec.type, spec.version)};
+}
+
+}  // namespace caisson::items
