@@ -111,7 +111,7 @@ Task<Result<Items>> LocalFileStore::get(std::vector<std::string> keys, Deadline)
 
 std::unique_ptr<Watch> LocalFileStore::watch(std::vector<std::string> keys, Changed changed) {
   auto watch = watchers_.add(keys, std::move(changed));
-  watchers_.tell(std::nullopt);
+  watchers_.tell_new_ones();
   return watch;
 }
 

@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include "capabilities/config/items/local_file_store.hpp"
+#include "capabilities/config/items/redis_store.hpp"
 
 namespace caisson::items {
 
 namespace {
 
 using Made = Result<std::shared_ptr<sdk::Component>>;
+
+constexpr Nanos kLeastPollInterval = std::chrono::milliseconds(10);
+constexpr Nanos kMostPollInterval = std::chrono::hours(1);
 
 Task<Made> make_local_file(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline) {
   LocalFileStore::Options options;
@@ -20,6 +24,20 @@ Task<Made> make_local_file(sdk::Context& context, const sdk::ComponentSpec& spec
   co_return std::shared_ptr<sdk::Component>(std::move(store));
 }
 
+Task<Made> make_redis(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline deadline) {
+  RedisStore::Options options;
+  CO_ASSIGN(options.settings, redis::Settings::parse(spec.metadata));
+  CO_ASSIGN(options.poll_interval, spec.metadata.get_duration("pollInterval", options.poll_interval));
+  if (options.poll_interval < kLeastPollInterval || options.poll_interval > kMostPollInterval) {
+    co_return Error{Errc::kInvalidArgument, "metadata 'pollInterval' is not between 10ms and 1h"};
+  }
+  auto store =
+      std::make_shared<RedisStore>(context.loop(), std::move(options), [&context] { context.status_changed(); });
+  auto waiting = store->ready(deadline);
+  CO_TRY(co_await std::move(waiting));
+  co_return std::shared_ptr<sdk::Component>(std::move(store));
+}
+
 struct Backend {
   std::string_view type;
   Task<Made> (*make)(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline deadline);
@@ -27,6 +45,7 @@ struct Backend {
 
 constexpr Backend kBackends[] = {
     {"configuration.local.file", make_local_file},
+    {"configuration.redis", make_redis},
 };
 
 }  // namespace

@@ -29,12 +29,25 @@ std::unique_ptr<Watch> Watchers::add(const std::vector<std::string>& keys, Store
 
 void Watchers::tell(const std::optional<std::string>& key) {
   for (const Entry& entry : state_->entries) {
-    if (key && !entry.keys.empty() && !entry.keys.contains(*key)) continue;
-    // Whoever is told may destroy its watch, or the store; one that is gone by then hears nothing.
-    state_->loop.post([changed = std::weak_ptr<const Store::Changed>(entry.changed), key] {
-      if (const auto tell = changed.lock()) (*tell)(key);
-    });
+    if (!key || entry.keys.empty() || entry.keys.contains(*key)) tell(entry, key);
   }
+}
+
+void Watchers::tell_new_ones() {
+  for (Entry& entry : state_->entries) {
+    if (std::exchange(entry.is_new, false)) tell(entry, std::nullopt);
+  }
+}
+
+void Watchers::begin_anew() {
+  for (Entry& entry : state_->entries) entry.is_new = true;
+}
+
+/// Whoever is told may destroy its watch, or the store; one that is gone by then hears nothing.
+void Watchers::tell(const Entry& entry, const std::optional<std::string>& key) {
+  state_->loop.post([changed = std::weak_ptr<const Store::Changed>(entry.changed), key] {
+    if (const auto tell = changed.lock()) (*tell)(key);
+  });
 }
 
 bool Watchers::any_watches_all() const {

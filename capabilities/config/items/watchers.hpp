@@ -28,6 +28,10 @@ class Watchers {
 
   /// The item of that key may have changed, or any.
   void tell(const std::optional<std::string>& key);
+  /// Tells those that were not told so since they were added, or since begin_anew(), that any may have
+  /// changed: from now on they hear of changes.
+  void tell_new_ones();
+  void begin_anew();
 
   [[nodiscard]] bool empty() const { return state_->entries.empty(); }
   /// Somebody watches every key.
@@ -39,6 +43,7 @@ class Watchers {
   struct Entry {
     std::set<std::string, std::less<>> keys;  // empty: all
     std::shared_ptr<const Store::Changed> changed;
+    bool is_new = true;
   };
   struct State {
     EventLoop& loop;
@@ -46,6 +51,7 @@ class Watchers {
     std::list<Entry> entries;
   };
   class Registered;
+  void tell(const Entry& entry, const std::optional<std::string>& key);
 
   std::shared_ptr<State> state_;
 };

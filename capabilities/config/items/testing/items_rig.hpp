@@ -123,6 +123,16 @@ class ItemsRig : public ::testing::Test {
     for (int quiet = 0; quiet < 5;) quiet = loop_.turn(std::chrono::milliseconds(10)) ? 0 : quiet + 1;
   }
 
+  /// In steps, between which the links hear of each other.
+  void advance(Nanos span) {
+    while (span > Nanos::zero()) {
+      const Nanos step = std::min<Nanos>(span, std::chrono::seconds(1));
+      clock_.advance(step);
+      span -= step;
+      for (int turn = 0; turn < 3; ++turn) loop_.turn(Nanos::zero());
+    }
+  }
+
   Task<void> answer(Incoming call) {
     told_.push_back({std::string(text(call.head()->app())), std::string(text(call.head()->path())),
                      std::string(call.head().payload())});
