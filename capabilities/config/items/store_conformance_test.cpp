@@ -157,7 +157,9 @@ TEST_P(ItemStoreConformanceTest, AWatchMayBeEndedFromWithinItsHint) {
   EXPECT_EQ(hints, 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(LocalFile, ItemStoreConformanceTest, ::testing::Values(testing::make_local_file));
+INSTANTIATE_TEST_SUITE_P(Backends, ItemStoreConformanceTest,
+                         ::testing::Values(testing::make_local_file, testing::make_redis),
+                         [](const auto& backend) { return backend.index == 0 ? "LocalFile" : "Redis"; });
 
 }  // namespace
 }  // namespace caisson::items

@@ -50,10 +50,11 @@ struct Told {
 };
 
 /// The API behind a gateway that the test plays, with one file store `flags`; the app's answers are the
-/// test's. Time stands still until the test advances it.
-class ItemsRig : public ::testing::Test {
+/// test's.
+template <class ClockOfTest>
+class ItemsRigOn : public ::testing::Test {
  protected:
-  ItemsRig() {
+  ItemsRigOn() {
     std::filesystem::create_directory(directory_.path() / "data");
     write(R"({"a":"1","b":"1"})");
     generation_.components.push_back(file_store("flags", file_));
@@ -145,7 +146,7 @@ class ItemsRig : public ::testing::Test {
 
   caisson::testing::TemporaryDirectory directory_;
   std::filesystem::path file_ = directory_.path() / "flags.json";
-  caisson::testing::FakeClock clock_;
+  ClockOfTest clock_;
   EventLoop loop_{clock_};
   config::Generation generation_;
   std::vector<Told> told_;
@@ -155,5 +156,8 @@ class ItemsRig : public ::testing::Test {
   WaitQueue released_;
   std::unique_ptr<caisson::testing::FakeGateway> gateway_;
 };
+
+/// Time stands still until the test advances it.
+using ItemsRig = ItemsRigOn<caisson::testing::FakeClock>;
 
 }  // namespace caisson::items::testing

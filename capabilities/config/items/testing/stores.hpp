@@ -9,6 +9,8 @@
 #include "bus/testing/run.hpp"
 #include "bus/testing/temporary_directory.hpp"
 #include "capabilities/config/items/local_file_store.hpp"
+#include "capabilities/config/items/redis_store.hpp"
+#include "sdk/redis/testing/redis_server.hpp"
 
 namespace caisson::items::testing {
 
@@ -67,6 +69,32 @@ class LocalFileBackend final : public Backend {
   Items items_;
 };
 
+class RedisBackend final : public Backend {
+ public:
+  std::shared_ptr<Store> open(EventLoop& loop) override {
+    auto store = std::make_shared<RedisStore>(loop, RedisStore::Options{server_.settings()}, [] {});
+    if (!caisson::testing::run(loop, store->ready(loop.deadline_in(std::chrono::seconds(20))))) std::abort();
+    return store;
+  }
+  void put(const std::string& key, const std::string& value, const std::string& version) override {
+    server_.command({"SET", key, version.empty() ? value : value + "||" + version});
+  }
+  void erase(const std::string& key) override { server_.command({"DEL", key}); }
+  void put_all(const Items& items) override {
+    std::vector<std::string> words{"MSET"};
+    for (const auto& [key, item] : items) {
+      words.push_back(key);
+      words.push_back(item.value);
+    }
+    server_.command(std::move(words));
+  }
+  [[nodiscard]] bool refuses_to_hold_too_much() const override { return false; }
+
+ private:
+  redis::testing::RedisServer server_;
+};
+
+inline std::unique_ptr<Backend> make_redis() { return std::make_unique<RedisBackend>(); }
 inline std::unique_ptr<Backend> make_local_file() { return std::make_unique<LocalFileBackend>(); }
 
 }  // namespace caisson::items::testing
