@@ -19,6 +19,7 @@ constexpr Nanos kLongestReadRetry = std::chrono::seconds(2);
 constexpr Nanos kReadTimeout = std::chrono::seconds(10);
 constexpr Nanos kNoteTimeout = std::chrono::seconds(30);
 constexpr Nanos kOpenTimeout = std::chrono::seconds(30);
+constexpr Nanos kRestorePatience = std::chrono::seconds(5);
 /// How long a subscription that takes another's place waits for the updates under way there. Not longer:
 /// the app may be making it from within an update.
 constexpr Nanos kHandOver = std::chrono::seconds(1);
@@ -112,18 +113,19 @@ Task<void> Subscriptions::restore() {
     }
     not_restored_ = stored.error().message;
     log_limit_.log(LogLevel::kError, fmt::format("configuration subscriptions cannot be read: {}", not_restored_));
-    restored_changed_.wake_all();
     co_await loop.sleep_until(loop.deadline_in(pause));
     pause = std::min(pause * 2, kLongestRetry);
   }
 }
 
+/// An instance that is being replaced may hold the log for a moment.
 Task<Result<void>> Subscriptions::until_restored(Deadline deadline) {
+  deadline = deadline.earlier(context_.loop().deadline_in(kRestorePatience));
   while (!restored_) {
-    if (!not_restored_.empty()) co_return Error{Errc::kUnavailable, not_restored_};
     const Wake wake = co_await restored_changed_.wait(context_.loop(), deadline);
     if (wake == Wake::kDeadline && !restored_) {
-      co_return Error{Errc::kDeadlineExceeded, "earlier subscriptions are still being read"};
+      co_return Error{Errc::kUnavailable,
+                      not_restored_.empty() ? "earlier subscriptions are still being read" : not_restored_};
     }
   }
   co_return ok();

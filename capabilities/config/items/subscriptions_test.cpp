@@ -384,11 +384,25 @@ TEST_F(SubscriptionsTest, ALogThatCannotBeOpenedIsAnErrorThatNamesIt) {
   std::filesystem::create_directory(path);
 
   start();
-  const auto answer = get("/v1.0/configuration/flags/subscribe", "key=a");
-
-  EXPECT_EQ(answer.status, 500);
-  EXPECT_THAT(answer.body, HasSubstr("subscriptions.db"));
+  caisson::testing::Ask ask;
+  ask.path = "/v1.0/configuration/flags/subscribe";
+  std::string answer;
+  struct Keep {
+    static Task<void> body(Task<Result<Reply>> asking, std::string& to) {
+      auto reply = co_await std::move(asking);
+      to = reply ? std::string(reply->head.payload()) : reply.error().message;
+    }
+  };
+  TaskScope scope(loop_);
+  scope.spawn(Keep::body(gateway_->send(ask), answer));
   EXPECT_EQ(get("/v1.0/configuration/flags").status, 200);
+  wait_until([&] {
+    advance(1s);
+    return !answer.empty();
+  });
+
+  EXPECT_THAT(answer, HasSubstr("ERR_CONFIGURATION_SUBSCRIBE"));
+  EXPECT_THAT(answer, HasSubstr("subscriptions.db"));
 }
 
 TEST_F(SubscriptionsTest, DrainingLetsWhatIsUnderWayEndAndBeNoted) {

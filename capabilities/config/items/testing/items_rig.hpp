@@ -71,7 +71,14 @@ class ItemsRigOn : public ::testing::Test {
     configure();
     gateway_->set_app("shop");
   }
-  void stop() { gateway_.reset(); }
+  /// After all that is under way is on the disk: jobs there end in the order they were begun.
+  void stop() {
+    settle();
+    gateway_->set_app("the-last");
+    const std::string id = subscribe("key=none", "the-last");
+    EXPECT_EQ(get("/v1.0/configuration/flags/" + id + "/unsubscribe", {}, "the-last").status, 200);
+    gateway_.reset();
+  }
   void configure() {
     ASSERT_EQ(gateway_->configure(generation_), "");
     gateway_->wait_for_status([this](const sdk::Status& status) {
@@ -119,7 +126,7 @@ class ItemsRigOn : public ::testing::Test {
   void wait_for_told(std::size_t count) {
     wait_until([&] { return told_.size() >= count; });
   }
-  /// Lets the loop do all it has to do at this moment of the clock, disk included.
+  /// Lets the loop do all it has to do at this moment of the clock.
   void settle() {
     for (int quiet = 0; quiet < 5;) quiet = loop_.turn(std::chrono::milliseconds(10)) ? 0 : quiet + 1;
   }
