@@ -18,6 +18,11 @@ constexpr std::size_t kAcknowledgeAtOnce = 500;
 /// What is left to others by name; the rest is theirs when its lease has run out.
 constexpr std::size_t kFarewellLimit = 1000;
 
+/// The second is what Redis 7 says to one that waits for a stream that is deleted.
+bool is_group_gone(std::string_view text) {
+  return text.starts_with("NOGROUP") || text.starts_with("UNBLOCKED the stream key");
+}
+
 }  // namespace
 
 /// One subscriber: runs handlers for what the consumer holds.
@@ -170,7 +175,7 @@ Task<void> RedisConsumer::read() {
       const auto taken = co_await std::move(taking);
       if (taken) {
         own_pending_at_ = std::exchange(own_pending_again_at_, Nanos::max());
-      } else {
+      } else if (!group_lost_) {
         note_trouble("look for what is pending", taken.error());
         auto pausing = pause();
         co_await std::move(pausing);
@@ -195,13 +200,12 @@ Task<void> RedisConsumer::read_once() {
   if (!reply) {
     entries = std::move(reply).error();
   } else if (reply->is_error()) {
-    // The second is what Redis 7 says to one that waits for a stream that is deleted.
-    group_lost_ = reply->text.starts_with("NOGROUP") || reply->text.starts_with("UNBLOCKED");
-    if (group_lost_) co_return;
     entries = Error{Errc::kFailedPrecondition, reply->text};
   } else {
     entries = read_stream_reply(*std::move(reply));
   }
+  group_lost_ = !entries && is_group_gone(entries.error().message);
+  if (group_lost_) co_return;
   if (!entries) {
     if (entries.error().code != Errc::kUnavailable) {
       // What the server gave out and we never saw is pending under our name; also what it may yet give
@@ -309,7 +313,7 @@ Task<Result<redis::Reply>> RedisConsumer::ask(redis::Command command) {
   auto asked = shared_.commands.ask(std::move(command), loop_.deadline_in(kCommandPatience));
   CO_ASSIGN(redis::Reply reply, co_await std::move(asked));
   if (!reply.is_error()) co_return Result<redis::Reply>(std::move(reply));
-  if (reply.text.starts_with("NOGROUP")) group_lost_ = true;
+  if (is_group_gone(reply.text)) group_lost_ = true;
   co_return Error{Errc::kFailedPrecondition, reply.text};
 }
 

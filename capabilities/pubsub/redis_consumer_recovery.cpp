@@ -59,7 +59,7 @@ Task<void> RedisConsumer::redeliver() {
     } else {
       co_await failed_.wait(loop_, Deadline::at(std::min(held_.next_due(), take_over_at_)));
     }
-    if (done) continue;
+    if (done || group_lost_) continue;  // read() creates it again
     note_trouble("claim pending messages", done.error());
     auto pausing = pause();
     co_await std::move(pausing);
