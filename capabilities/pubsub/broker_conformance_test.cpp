@@ -6,8 +6,10 @@
 #include <set>
 
 #include "capabilities/pubsub/memory_broker.hpp"
+#include "capabilities/pubsub/redis_broker.hpp"
 #include "capabilities/pubsub/sqlite_broker.hpp"
 #include "capabilities/pubsub/testing/broker_fixture.hpp"
+#include "sdk/redis/testing/redis_server.hpp"
 
 namespace caisson::pubsub {
 namespace {
@@ -39,6 +41,24 @@ std::shared_ptr<Broker> open_sqlite(EventLoop& loop, const std::string& director
   options.redeliver_interval = kRedeliverInterval;
   options.concurrency = 4;
   auto broker = run(loop, SqliteBroker::open(loop, options, std::chrono::system_clock::now, Deadline::never()));
+  EXPECT_TRUE(broker) << (broker ? "" : broker.error().message);
+  return broker ? *broker : nullptr;
+}
+
+/// One server for all tests, emptied for each. Its idea of time is not the test's: the connection is
+/// never given up for being silent.
+std::shared_ptr<Broker> open_redis(EventLoop& loop, const std::string&) {
+  static redis::testing::RedisServer server;
+  RedisBrokerOptions options;
+  options.component = "pubsub";
+  options.server = server.settings();
+  options.server.read_timeout = 24h;
+  options.redeliver_interval = kRedeliverInterval;
+  options.concurrency = 4;
+  EXPECT_EQ(server.command({"FLUSHALL"}).text, "OK");
+  auto broker = run(
+      loop, RedisBroker::open(
+                loop, options, ConsumerInstance{"us", {}}, std::chrono::system_clock::now, [] {}, Deadline::never()));
   EXPECT_TRUE(broker) << (broker ? "" : broker.error().message);
   return broker ? *broker : nullptr;
 }
@@ -335,7 +355,8 @@ TEST_P(BrokerConformanceTest, AThousandSubscriptionsComeAndGo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BrokerConformanceTest,
-                         ::testing::Values(Backend{"Memory", open_memory}, Backend{"Sqlite", open_sqlite}),
+                         ::testing::Values(Backend{"Memory", open_memory}, Backend{"Sqlite", open_sqlite},
+                                           Backend{"Redis", open_redis}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace
