@@ -11,6 +11,7 @@
 #include "bus/task_scope.hpp"
 #include "capabilities/pubsub/component.hpp"
 #include "capabilities/pubsub/delivery.hpp"
+#include "capabilities/pubsub/make_broker.hpp"
 #include "capabilities/pubsub/service.hpp"
 #include "capabilities/pubsub/subscriptions.hpp"
 #include "sdk/capability.hpp"
@@ -23,7 +24,8 @@ namespace caisson::pubsub {
 /// restarts, a component that comes up), reconcile() brings what runs in line with what is wanted.
 class PubsubCapability final : public sdk::Capability {
  public:
-  PubsubCapability(sdk::Context& context, WallClock wall_clock);
+  /// `more` are the component types of this program beside the built-in ones.
+  PubsubCapability(sdk::Context& context, WallClock wall_clock, std::vector<BrokerType> more = {});
   ~PubsubCapability() override;
 
   void define(sdk::Definition& definition) override;
@@ -53,6 +55,7 @@ class PubsubCapability final : public sdk::Capability {
 
   Task<sdk::Response> publish(sdk::Request& request);
   Task<Result<std::shared_ptr<sdk::Component>>> make(const sdk::ComponentSpec& spec, Deadline deadline);
+  Task<Result<std::shared_ptr<Broker>>> make_any_broker(const sdk::ComponentSpec& spec, Deadline deadline);
 
   /// Soon, once for all that changes in this turn.
   void reconcile();
@@ -68,6 +71,7 @@ class PubsubCapability final : public sdk::Capability {
 
   sdk::Context& context_;
   WallClock wall_clock_;
+  std::vector<BrokerType> more_types_;
   sdk::Resiliency resiliency_;
   sdk::ComponentSet components_;
   Service service_;
