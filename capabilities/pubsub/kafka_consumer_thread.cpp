@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
+#include <string_view>
+
 #include "capabilities/pubsub/kafka_record.hpp"
 
 namespace caisson::pubsub {
@@ -22,6 +26,10 @@ constexpr auto kSupervision = 1s;
 /// Between two questions for the end of a partition.
 constexpr auto kLookInterval = 5s;
 constexpr int kLookTimeoutMs = 2000;
+/// For a topic that does not exist (yet), longer from time to time.
+constexpr auto kFirstSearch = 200ms;
+constexpr std::chrono::milliseconds kLongestSearch = 15s;
+constexpr int kSearchTimeoutMs = 1000;
 /// A member that is subscribed and hears nothing from its group, not even that it gets no partition.
 constexpr auto kGroupSilence = 120s;
 
@@ -113,6 +121,7 @@ void KafkaConsumer::Thread::turn() {
   pause_and_resume();
   commit_soon();
   check_health();
+  look_for_missing_topics();
   supervise();
 }
 
@@ -123,7 +132,8 @@ void KafkaConsumer::Thread::apply_topics() {
     if (!std::exchange(topics_changed_, false)) return;
     topics = wanted_topics_;
   }
-  subscribed_ = !topics.empty();
+  topics_ = topics;
+  topic_missing_ = false;
   waiting_since_ = steady_clock::now();
   if (topics.empty()) {
     rd_kafka_unsubscribe(handle_);
@@ -139,7 +149,7 @@ void KafkaConsumer::Thread::apply_topics() {
 }
 
 int KafkaConsumer::Thread::poll_timeout() const {
-  if (is_down()) return kPollWhileDownMs;
+  if (is_down() || topic_missing_) return kPollWhileDownMs;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_commit_ - steady_clock::now()).count();
   return left > 0 ? static_cast<int>(std::min<std::int64_t>(left, kPollMs)) : kPollMs;
 }
@@ -178,6 +188,10 @@ void KafkaConsumer::Thread::note_problem(const rd_kafka_message_t& problem) {
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
       set_trouble(std::move(text));
       return;
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+      if (!std::exchange(topic_missing_, true)) missing_pause_ = kFirstSearch;
+      next_search_ = steady_clock::now() + missing_pause_;
+      [[fallthrough]];
     default:
       log_limited(LogLevel::kWarning, text);
   }
@@ -201,6 +215,23 @@ void KafkaConsumer::Thread::pause_and_resume() {
   if (resuming->cnt > 0) rd_kafka_resume_partitions(handle_, resuming.get());
 }
 
+/// The library would see a new topic with the next regular refresh only, which may be minutes away: most
+/// topics that are missing were created because they were asked for.
+void KafkaConsumer::Thread::look_for_missing_topics() {
+  const auto now = steady_clock::now();
+  if (!topic_missing_ || is_down() || now < next_search_) return;
+  missing_pause_ = std::min(missing_pause_ * 2, kLongestSearch);
+  next_search_ = now + missing_pause_;
+  const struct rd_kafka_metadata* all = nullptr;  // of all topics: only that makes the group look, too
+  if (rd_kafka_metadata(handle_, 1, nullptr, &all, kSearchTimeoutMs) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  std::set<std::string_view> there;
+  for (int i = 0; i < all->topic_cnt; ++i) {
+    if (all->topics[i].partition_cnt > 0) there.insert(all->topics[i].topic);
+  }
+  topic_missing_ = !std::ranges::all_of(topics_, [&there](const std::string& topic) { return there.contains(topic); });
+  rd_kafka_metadata_destroy(all);
+}
+
 // --- never silently stopped ---
 
 void KafkaConsumer::Thread::supervise() {
@@ -208,7 +239,7 @@ void KafkaConsumer::Thread::supervise() {
   if (now < next_supervision_) return;
   next_supervision_ = now + kSupervision;
   if (has_failed()) fail("it cannot go on");
-  if (is_down() || !subscribed_) {
+  if (is_down() || topics_.empty()) {
     waiting_since_ = std::max(waiting_since_, now);
     return;
   }

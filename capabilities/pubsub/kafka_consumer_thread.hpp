@@ -48,6 +48,7 @@ class KafkaConsumer::Thread final : public KafkaClient {
   void pause_and_resume();
   void supervise();
   void look_at_one_partition();
+  void look_for_missing_topics();
   void fail(std::string reason);
 
   // --- rebalancing, in kafka_rebalance.cpp ---
@@ -77,7 +78,10 @@ class KafkaConsumer::Thread final : public KafkaClient {
   std::atomic<bool> stopping_{false};
 
   std::map<Key, Assigned> assigned_;
-  bool subscribed_ = false;
+  std::vector<std::string> topics_;  // subscribed to
+  bool topic_missing_ = false;       // one of them did not exist when last asked
+  std::chrono::milliseconds missing_pause_{};
+  Moment next_search_{};
   Moment next_commit_{};
   Moment next_supervision_{};
   Moment waiting_since_ = Moment::max();  // for the group to say what is ours; max: it has

@@ -7,12 +7,12 @@ languages use it too; it ends, and the broker with it, when stdin is closed:
     kill     "killed": SIGKILL
     stop     "stopped": SIGSTOP
     cont     "continued": SIGCONT
-    topic NAME PARTITIONS    "created", or "failed ..."
 
 Java 17 runs it. The program itself comes from Maven once (tests/kafka/pom.xml) and is kept in build/kafka.
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -25,9 +25,10 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-VERSION = "3.9.0"
-JARS = os.path.join(ROOT, "build", "kafka", VERSION)
-PATIENCE = 120
+POM = os.path.join(HERE, "pom.xml")
+with open(POM, "rb") as pom:
+    JARS = os.path.join(ROOT, "build", "kafka", hashlib.sha256(pom.read()).hexdigest()[:12])
+PATIENCE = 60
 
 
 def fetch():
@@ -37,7 +38,7 @@ def fetch():
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = os.path.join(JARS, "complete")
         if not os.path.exists(done):
-            subprocess.run(["mvn", "-q", "-B", "-f", os.path.join(HERE, "pom.xml"), "dependency:copy-dependencies",
+            subprocess.run(["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies",
                             f"-DoutputDirectory={JARS}"], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
             with open(done, "w"):
                 pass
@@ -109,15 +110,74 @@ log.cleaner.enable=false
         return done.stdout
 
     def start(self):
+        """Starts the broker, or starts it again; returns when it serves."""
+        begin = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.java("kafka.Kafka", self.properties), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+                                            stdout=log, stderr=log, start_new_session=True)
         give_up = time.monotonic() + PATIENCE
         tick = threading.Event()
-        mark = self.log_size() if False else None  # noqa
-        while not self.serves():
+        while "Kafka Server started" not in self.log(begin):
             if self.process.poll() is not None or time.monotonic() > give_up:
-                with open(self.log_path, errors="replace") as file:
-                    raise RuntimeError(f"the broker does not start: {file.read()[-4000:]}")
+                raise RuntimeError(f"the broker does not start: {self.log(begin)[-4000:]}")
             tick.wait(0.05)
         return self
+
+    def log(self, begin=0):
+        with open(self.log_path, errors="replace") as file:
+            file.seek(begin)
+            return file.read()
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def kill(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+        if self.process is not None:
+            self.process.wait()
+
+    def close(self):
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def obey(server):
+    for line in sys.stdin:
+        word = line.strip()
+        if word == "start":
+            server.start()
+            print(f"ready {server.advertised} {server.process.pid}", flush=True)
+        elif word == "kill":
+            server.kill()
+            print("killed", flush=True)
+        elif word == "stop":
+            server.signal(signal.SIGSTOP)
+            print("stopped", flush=True)
+        elif word == "cont":
+            server.signal(signal.SIGCONT)
+            print("continued", flush=True)
+        else:
+            print(f"unknown: {word}", flush=True)
+
+
+def main():
+    server = KafkaServer()
+    try:
+        obey(server)
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    main()
