@@ -132,6 +132,7 @@ void KafkaConsumer::Thread::apply_topics() {
     if (!std::exchange(topics_changed_, false)) return;
     topics = wanted_topics_;
   }
+  if (topics == topics_) return;
   topics_ = topics;
   topic_missing_ = false;
   waiting_since_ = steady_clock::now();

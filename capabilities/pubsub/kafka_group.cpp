@@ -117,18 +117,28 @@ std::unique_ptr<Subscription> KafkaGroup::subscribe(const std::string& topic, Ha
     of->name = topic;
   }
   auto member = std::make_unique<Member>(*this, *of, std::move(handler));
-  topics_changed();
+  topics_changed_soon();
   dispatch_soon(*of);
   return member;
 }
 
 void KafkaGroup::leave(Topic& topic, Member& member) {
   std::erase(topic.members, &member);
-  topics_changed();
+  topics_changed_soon();
   dispatch_soon(topic);
 }
 
 // --- the consumer ---
+
+/// Once for all that come and go in a turn: every change of the topics has the group share out anew.
+void KafkaGroup::topics_changed_soon() {
+  if (std::exchange(topics_changing_, true)) return;
+  loop_.post([this, alive = alive_] {
+    if (!*alive) return;
+    topics_changing_ = false;
+    topics_changed();
+  });
+}
 
 void KafkaGroup::topics_changed() {
   std::vector<std::string> topics;
@@ -305,6 +315,7 @@ void KafkaGroup::settle(Lane& lane, std::int64_t offset, Verdict verdict, Nanos 
   const bool was_crowded = partition.crowded;
   if (lane.window.size() >= kWindowLimit) partition.crowded = true;
   if (lane.window.size() <= kWindowLimit / 2) partition.crowded = false;
+  dispatch_soon(*lane.topic);  // the subscriber has room again, whatever became of the partition
   if (lane.revoked) {
     if (lane.window.running() > 0) return;
     partition.quiet = true;
@@ -313,7 +324,6 @@ void KafkaGroup::settle(Lane& lane, std::int64_t offset, Verdict verdict, Nanos 
   }
   const bool has_room = partition.held <= static_cast<std::int64_t>(options_->window) / 2;
   if (consumer_ != nullptr && (was_crowded != partition.crowded || (partition.paused && has_room))) consumer_->wake();
-  dispatch_soon(*lane.topic);
 }
 
 Nanos KafkaGroup::pause_after(Verdict verdict, std::uint32_t attempt) const {

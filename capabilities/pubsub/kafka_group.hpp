@@ -48,6 +48,7 @@ class KafkaGroup {
 
   void start_consumer();
   void give_up_consumer(const std::string& why);
+  void topics_changed_soon();
   void topics_changed();
   void received(std::vector<KafkaRecord> records);
   void revoked(const std::vector<std::shared_ptr<KafkaPartition>>& partitions);
@@ -70,6 +71,7 @@ class KafkaGroup {
   const Events events_;
   std::optional<std::string> trouble_;
   std::map<std::string, std::unique_ptr<Topic>> topics_;
+  bool topics_changing_ = false;
   Nanos restart_pause_;
   LogLimit log_limit_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
