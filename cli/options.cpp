@@ -146,7 +146,10 @@ Parsed parse_command_line(int argc, const char* const* argv) {
     command->add_option("--run-dir", options.run_dir, "Folder given to `caisson up`")->capture_default_str();
   }
   status->add_flag("--json", options.json, "Print JSON");
-  restart->add_option("NAME", options.capability, "gateway, state, pubsub, config, invoke or secrets")->required();
+  restart
+      ->add_option("NAME", options.capability,
+                   "gateway, state, pubsub, config, invoke, secrets, or a compartment, e.g. pubsub.kafka")
+      ->required();
 
   try {
     caisson.parse(argc, argv);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "bus/compartments.hpp"
 #include "bus/json_writer.hpp"
 #include "capabilities/pubsub/dapr_http.hpp"
 
@@ -144,7 +145,8 @@ void PubsubCapability::app_answered(const sdk::AppAnswer& answer) {
   } else if (answer.status != 404) {
     known.problem = fmt::format("the app answered {} to {}", answer.status, kSubscribePath);
   }
-  if (!known.problem.empty()) log(LogLevel::kError, fmt::format("app '{}': {}", answer.app, known.problem));
+  if (!known.problem.empty() && speaks_for_all())
+    log(LogLevel::kError, fmt::format("app '{}': {}", answer.app, known.problem));
   reconcile();
 }
 
@@ -184,7 +186,43 @@ void PubsubCapability::reconcile_now() {
     active_.emplace(key, active);
     active->beginning = scope_.spawn(begin(active));
   }
+  say_what_is_unknown();
   context_.status_changed();
+}
+
+bool PubsubCapability::speaks_for_all() const {
+  return generation_ == nullptr || compartment_of(generation_->audience).empty();
+}
+
+bool PubsubCapability::is_ours(const std::string& component) const {
+  const bool held =
+      generation_ != nullptr &&
+      std::ranges::find(generation_->components, component, &config::Component::name) != generation_->components.end();
+  if (held || !speaks_for_all()) return held;
+  return generation_ == nullptr || std::ranges::find(generation_->elsewhere, component,
+                                                     &config::Elsewhere::component) == generation_->elsewhere.end();
+}
+
+/// A subscription to a component that nobody holds, once, however many processes hear of it.
+void PubsubCapability::say_what_is_unknown() {
+  if (generation_ == nullptr || !speaks_for_all()) return;
+  std::set<Key> unknown;
+  for (const auto& [app, state] : context_.apps()) {
+    for (const AppSubscription& subscription : subscriptions_for(app)) {
+      const config::Subscription& document = subscription.document;
+      if (!is_ours(document.pubsub)) continue;
+      const auto found = components_.find(document.pubsub, app);
+      if (found.component != nullptr || found.absent == sdk::ComponentSet::Absent::kNotReady) continue;
+      Key key(app, document.pubsub, document.topic);
+      if (!said_unknown_.contains(key)) {
+        log_limit_.log(LogLevel::kError, fmt::format("app '{}' subscribes to topic '{}' of '{}', which is no pubsub "
+                                                     "component it may use",
+                                                     app, document.topic, document.pubsub));
+      }
+      unknown.insert(std::move(key));
+    }
+  }
+  said_unknown_ = std::move(unknown);
 }
 
 std::vector<AppSubscription> PubsubCapability::subscriptions_for(const std::string& app) const {
@@ -303,6 +341,7 @@ std::string PubsubCapability::metadata() const {
   bool any = false;
   for (const auto& [app, state] : context_.apps()) {
     for (const AppSubscription& subscription : subscriptions_for(app)) {
+      if (!is_ours(subscription.document.pubsub)) continue;
       write_metadata(json, app, subscription);
       any = true;
     }

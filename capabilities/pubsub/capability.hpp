@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -22,6 +23,9 @@ namespace caisson::pubsub {
 /// The pubsub capability: publishes for apps, and keeps a broker subscription for everything that an
 /// app which is there subscribes to. Whatever changes (configuration, an app that comes, goes or
 /// restarts, a component that comes up), reconcile() brings what runs in line with what is wanted.
+///
+/// In a compartment it does so for the components it holds; every process hears what every app
+/// subscribes to.
 class PubsubCapability final : public sdk::Capability {
  public:
   /// `more` are the component types of this program beside the built-in ones.
@@ -61,6 +65,11 @@ class PubsubCapability final : public sdk::Capability {
   void reconcile();
   void reconcile_now();
   [[nodiscard]] std::map<Key, Wanted> wanted() const;
+  /// This is the capability's own process, which speaks for all of them.
+  [[nodiscard]] bool speaks_for_all() const;
+  /// The component is one of this process, or of none that is known and this one speaks for all.
+  [[nodiscard]] bool is_ours(const std::string& component) const;
+  void say_what_is_unknown();
   [[nodiscard]] std::vector<AppSubscription> subscriptions_for(const std::string& app) const;
   /// What hinders a subscription: its own problem, scoping; empty: nothing.
   [[nodiscard]] std::string hindrance(const std::string& app, const AppSubscription& subscription) const;
@@ -76,6 +85,7 @@ class PubsubCapability final : public sdk::Capability {
   sdk::ComponentSet components_;
   Service service_;
   Deliverer deliverer_;
+  std::set<Key> said_unknown_;
   LogLimit log_limit_;
   std::shared_ptr<const config::Generation> generation_;
   std::map<std::string, Answer> answers_;

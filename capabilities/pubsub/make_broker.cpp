@@ -82,6 +82,11 @@ Task<Made> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec, Wa
     std::shared_ptr<Broker> broker = std::make_shared<MemoryBroker>(context.loop(), spec.name);
     co_return Made(std::move(broker));
   }
+  if (spec.type == "pubsub.kafka") {
+    co_return Error{Errc::kInvalidArgument,
+                    "pubsub.kafka is served by the program caisson-pubsub-kafka in the compartment pubsub.kafka; this "
+                    "process runs caisson-pubsub"};
+  }
   co_return Error{Errc::kInvalidArgument,
                   fmt::format("unknown type '{}'; known are pubsub.sqlite and pubsub.in-memory", spec.type)};
 }
