@@ -8,7 +8,6 @@
 #include "bus/compartments.hpp"
 #include "bus/json_writer.hpp"
 #include "capabilities/pubsub/dapr_http.hpp"
-#include "capabilities/pubsub/make_broker.hpp"
 
 namespace caisson::pubsub {
 
@@ -36,13 +35,17 @@ struct PubsubCapability::Active {
   std::unique_ptr<Subscription> subscription;  // after the target, which keeps its broker
 };
 
-PubsubCounters::PubsubCounters(sdk::Counters& counters, const std::string& component) {
+std::string component_label(const std::string& component) {
   std::string name;
   for (const char c : component) {
     if (c == '"' || c == '\\') name += '\\';
     name += c;
   }
-  const std::string labels = fmt::format("component=\"{}\"", name);
+  return fmt::format("component=\"{}\"", name);
+}
+
+PubsubCounters::PubsubCounters(sdk::Counters& counters, const std::string& component) {
+  const std::string labels = component_label(component);
   published = counters.counter("pubsub_published_total", labels);
   refused = counters.counter("pubsub_publish_errors_total", labels);
   delivered = counters.counter("pubsub_delivered_total", labels);
@@ -52,9 +55,10 @@ PubsubCounters::PubsubCounters(sdk::Counters& counters, const std::string& compo
   dead_lettered = counters.counter("pubsub_dead_lettered_total", labels);
 }
 
-PubsubCapability::PubsubCapability(sdk::Context& context, WallClock wall_clock)
+PubsubCapability::PubsubCapability(sdk::Context& context, WallClock wall_clock, std::vector<BrokerType> more)
     : context_(context),
       wall_clock_(std::move(wall_clock)),
+      more_types_(std::move(more)),
       resiliency_(context.loop()),
       components_(
           context,
@@ -94,9 +98,18 @@ Task<Result<std::shared_ptr<sdk::Component>>> PubsubCapability::make(const sdk::
   component->counters = PubsubCounters(context_.counters(), spec.name);
   CO_ASSIGN(component->processing_timeout,
             spec.metadata.get_duration("processingTimeout", component->processing_timeout));
-  CO_ASSIGN(component->broker, co_await make_broker(context_, spec, wall_clock_, deadline));
+  auto making = make_any_broker(spec, deadline);
+  CO_ASSIGN(component->broker, co_await std::move(making));
   std::shared_ptr<sdk::Component> made = std::move(component);
   co_return Result<std::shared_ptr<sdk::Component>>(std::move(made));
+}
+
+Task<Result<std::shared_ptr<Broker>>> PubsubCapability::make_any_broker(const sdk::ComponentSpec& spec,
+                                                                        Deadline deadline) {
+  for (const BrokerType& one : more_types_) {
+    if (one.type == spec.type) return one.make(context_, spec, wall_clock_, deadline);
+  }
+  return make_broker(context_, spec, wall_clock_, deadline);
 }
 
 // --- what changes ---

@@ -12,6 +12,7 @@
 #include "bus/task_scope.hpp"
 #include "capabilities/pubsub/component.hpp"
 #include "capabilities/pubsub/delivery.hpp"
+#include "capabilities/pubsub/make_broker.hpp"
 #include "capabilities/pubsub/service.hpp"
 #include "capabilities/pubsub/subscriptions.hpp"
 #include "sdk/capability.hpp"
@@ -27,7 +28,8 @@ namespace caisson::pubsub {
 /// subscribes to.
 class PubsubCapability final : public sdk::Capability {
  public:
-  PubsubCapability(sdk::Context& context, WallClock wall_clock);
+  /// `more` are the component types of this program beside the built-in ones.
+  PubsubCapability(sdk::Context& context, WallClock wall_clock, std::vector<BrokerType> more = {});
   ~PubsubCapability() override;
 
   void define(sdk::Definition& definition) override;
@@ -57,6 +59,7 @@ class PubsubCapability final : public sdk::Capability {
 
   Task<sdk::Response> publish(sdk::Request& request);
   Task<Result<std::shared_ptr<sdk::Component>>> make(const sdk::ComponentSpec& spec, Deadline deadline);
+  Task<Result<std::shared_ptr<Broker>>> make_any_broker(const sdk::ComponentSpec& spec, Deadline deadline);
 
   /// Soon, once for all that changes in this turn.
   void reconcile();
@@ -77,6 +80,7 @@ class PubsubCapability final : public sdk::Capability {
 
   sdk::Context& context_;
   WallClock wall_clock_;
+  std::vector<BrokerType> more_types_;
   sdk::Resiliency resiliency_;
   sdk::ComponentSet components_;
   Service service_;
