@@ -57,6 +57,8 @@ class CapabilityLinks {
 
   void for_each(const std::function<void(Instance&)>& visit) const;
   [[nodiscard]] std::vector<CapabilityFacts> facts() const;
+  /// This gateway is ending: until release_all() nobody is let go, however long ago it asked.
+  void keep_all() { ending_ = true; }
   /// Says GOODBYE to all: they may go once what runs is finished.
   void release_all();
   /// No control frame waits for room any more.
@@ -74,6 +76,8 @@ class CapabilityLinks {
   void open_link(Capability& capability, std::unique_ptr<Lane> lane, bool linked_in);
   void on_control(Instance& instance, const Frame& frame);
   void on_hello(Instance& instance, const Frame& frame);
+  void on_goodbye(Instance& instance);
+  void let_go(Instance& instance);
   void on_down(Instance& instance, const Error& reason);
   [[nodiscard]] std::string hello() const;
 
@@ -83,6 +87,7 @@ class CapabilityLinks {
   Handlers handlers_;
   MakeListener make_listener_;
   LogLimit log_;
+  bool ending_ = false;
   std::map<std::string, Capability, std::less<>> capabilities_;
 };
 
