@@ -4,6 +4,8 @@ HTTP API alone; which store and which broker are behind it is said in YAML elsew
 import http.server
 import json
 import os
+import signal
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -94,4 +96,5 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Server((os.environ.get("APP_HOST", "127.0.0.1"), int(os.environ.get("APP_PORT", "8080"))), Shop).serve_forever()
