@@ -17,6 +17,14 @@ namespace {
 
 constexpr int kBacklog = 128;
 
+/// 0660 where the folder is set-group-ID: its group was put there to connect. Else 0600.
+mode_t mode_in_folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  struct stat about {};
+  return ::stat(folder.c_str(), &about) == 0 && (about.st_mode & S_ISGID) != 0 ? 0660 : 0600;
+}
+
 Error failure(const std::string& what, const std::string& path) {
   Errc code = Errc::kInternal;
   if (errno == EACCES || errno == EPERM || errno == EROFS) code = Errc::kPermissionDenied;
@@ -50,8 +58,8 @@ Result<void> SocketFile::bind() {
   std::memcpy(address.sun_path, path_.data(), path_.size());
   listening_fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (listening_fd_ < 0) return failure("cannot open a socket for", path_);
-  // The file takes its mode from the socket, whatever the umask: it is never open to others.
-  if (::fchmod(listening_fd_, 0600) != 0) return failure("cannot restrict", path_);
+  // The file takes its mode from the socket: it is never open to others, not for a moment.
+  if (::fchmod(listening_fd_, mode_in_folder_of(path_)) != 0) return failure("cannot restrict", path_);
   struct stat found {};
   if (::lstat(path_.c_str(), &found) == 0) {
     if (!S_ISSOCK(found.st_mode)) {
@@ -61,9 +69,10 @@ Result<void> SocketFile::bind() {
     }
     if (::unlink(path_.c_str()) != 0) return failure("cannot replace", path_);
   }
-  if (::bind(listening_fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return failure("cannot listen on", path_);
-  }
+  const mode_t umask_before = ::umask(0);
+  const int bound = ::bind(listening_fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  ::umask(umask_before);
+  if (bound != 0) return failure("cannot listen on", path_);
   if (::listen(listening_fd_, kBacklog) != 0) return failure("cannot listen on", path_);
   return ok();
 }

@@ -6,7 +6,8 @@
 
 namespace caisson {
 
-/// A Unix socket that listens at a path, made so that only its owner can connect, that a file left
+/// A Unix socket that listens at a path, made so that only its owner can connect (and, in a
+/// set-group-ID folder, the folder's group: how a capability of another user gets in), that a file left
 /// by a killed process is replaced, and that two processes never take it from each other: whoever
 /// holds the lock on `PATH.lock` owns the path. The lock file stays, the socket file is removed in
 /// the end.

@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "bus/host_lookup.hpp"
+#include "bus/task_scope.hpp"
 #include "bus/zmq_socket.hpp"
 
 namespace caisson {
@@ -14,6 +16,9 @@ using zmq::Message;
 using zmq::Monitor;
 using zmq::Received;
 using zmq::Socket;
+
+/// A resolver that has not answered by then is asked again by the next lane.
+constexpr auto kLookupTime = std::chrono::seconds(8);
 
 /// A capability's end: one DEALER socket with one connection.
 class DealerLane final : public Lane {
@@ -67,7 +72,7 @@ class DealerLane final : public Lane {
   [[nodiscard]] const LaneCounters& counters() const override { return counters_; }
 
  private:
-  DealerLane(EventLoop& loop, std::string address) : loop_(loop), address_(std::move(address)) {}
+  DealerLane(EventLoop& loop, std::string address) : loop_(loop), address_(std::move(address)), scope_(loop) {}
 
   Result<void> connect(const std::shared_ptr<ZmqContext::State>& context, const Address& address) {
     ASSIGN(socket_, Socket::open(loop_, context, ZMQ_DEALER, [this] { activity(); }));
@@ -76,7 +81,28 @@ class DealerLane final : public Lane {
     constexpr int kEvents = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                             ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     ASSIGN(monitor_, Monitor::open(loop_, context, *socket_, kEvents, [this](int event) { told(event); }));
-    return socket_->connect(address_);
+    const std::size_t colon = address.rest.rfind(':');
+    const std::string host = address.rest.substr(0, colon);
+    if (address.scheme != Address::Scheme::kTcp || !is_host_name(host)) return socket_->connect(address_);
+    scope_.spawn(look_up_and_connect(host, address.rest.substr(colon)));
+    return ok();
+  }
+
+  /// Not left to libzmq: that tells nobody when a name is not known, and never looks again.
+  Task<void> look_up_and_connect(std::string host, std::string port) {
+    auto lookup = look_up_host(loop_, host, loop_.deadline_in(kLookupTime));
+    const auto addresses = co_await std::move(lookup);
+    if (!addresses) {
+      ended_ = Error{Errc::kUnavailable, "cannot connect to " + address_ + ": " + addresses.error().message};
+      go_down(*ended_);
+      co_return;
+    }
+    const std::string& first = addresses->front();
+    const bool is_v6 = first.find(':') != std::string::npos;
+    Result<void> connected;
+    if (is_v6) connected = socket_->set(ZMQ_IPV6, 1);
+    if (connected) connected = socket_->connect("tcp://" + (is_v6 ? "[" + first + "]" : first) + port);
+    if (!connected) go_down(connected.error());
   }
 
   void told(int event) {
@@ -160,6 +186,7 @@ class DealerLane final : public Lane {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<Socket> socket_;
   std::unique_ptr<Monitor> monitor_;  // after the socket it watches
+  TaskScope scope_;                   // last: its task uses the rest
 };
 
 }  // namespace

@@ -31,8 +31,8 @@ class ZmqContext {
 std::unique_ptr<LaneListener> make_zmq_listener(EventLoop& loop, ZmqContext& context, Address address);
 
 /// One DEALER socket, one lane. The lane goes down when the connection cannot be made (refused, no
-/// such file, no answer within 5 s) or breaks; it never reconnects. publish() has no room until
-/// the connection stands.
+/// such file or host, no answer within 5 s) or breaks; it never reconnects. publish() has no room
+/// until the connection stands. A host's name is looked up by every lane anew, off the loop's thread.
 Result<std::unique_ptr<Lane>> connect_zmq(EventLoop& loop, ZmqContext& context, const Address& address);
 
 }  // namespace caisson

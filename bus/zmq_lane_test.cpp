@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -262,6 +263,20 @@ TEST_F(ZmqLaneTest, TheSocketIsForItsOwnerOnly) {
   EXPECT_EQ(status.st_mode & 0777, 0600u);
 }
 
+TEST_F(ZmqLaneTest, InASetGroupIdFolderTheFoldersGroupMayConnect) {
+  const auto folder = directory_.path() / "state";
+  std::filesystem::create_directory(folder);
+  ASSERT_EQ(::chmod(folder.c_str(), 02770), 0);
+  const std::string path = (folder / "bus.sock").string();
+  const auto listener = *transport_.make_listener("ipc://" + path);
+
+  ASSERT_TRUE(listener->listen([](std::unique_ptr<Lane>) {}));
+
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0660u);
+}
+
 TEST_F(ZmqLaneTest, ASecondListenerIsRefusedAndTheFirstServesOn) {
   auto second = transport_.make_listener(address_);
   ASSERT_TRUE(second);
@@ -314,7 +329,8 @@ TEST_F(ZmqLaneTest, ADirectoryThatIsMissingIsNamed) {
 }
 
 TEST_F(ZmqLaneTest, AConnectionNobodyListensForGoesDown) {
-  for (const std::string& address : {std::string("ipc://" + path_ + ".none"), std::string("tcp://127.0.0.1:1")}) {
+  for (const std::string& address : {std::string("ipc://" + path_ + ".none"), std::string("tcp://127.0.0.1:1"),
+                                     std::string("tcp://no..such.host:1")}) {
     auto lane = transport_.connect(address);
     ASSERT_TRUE(lane);
 
@@ -361,6 +377,21 @@ TEST_F(ZmqLaneTest, ATcpPortInUseIsAnAnswer) {
 
   ASSERT_FALSE(listening);
   EXPECT_EQ(listening.error().code, Errc::kAlreadyExists);
+}
+
+TEST_F(ZmqLaneTest, AHostsNameIsLookedUp) {
+  const auto listener = *transport_.make_listener("tcp://127.0.0.1:0");
+  std::vector<std::unique_ptr<LinkEnd>> gateways;
+  ASSERT_TRUE(listener->listen([&](std::unique_ptr<Lane> lane) {
+    gateways.push_back(std::make_unique<LinkEnd>(loop_, std::move(lane), Side::kGateway, Link::Options{}, echo));
+  }));
+  const std::string bound = listener->address();
+
+  LinkEnd end(loop_, *transport_.connect("tcp://localhost" + bound.substr(bound.rfind(':'))), Side::kCapability,
+              Link::Options{}, echo);
+  run_until(loop_, [&] { return end.link->ready(); });
+
+  EXPECT_TRUE(ask(loop_, *end.link, "by name"));
 }
 
 TEST(TransportTest, SharedMemoryAndNonsenseAreClearErrors) {

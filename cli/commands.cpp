@@ -19,6 +19,7 @@ namespace caisson::cli {
 
 namespace {
 
+constexpr Nanos kHealthPatience = std::chrono::seconds(3);
 constexpr Nanos kStatusPatience = std::chrono::seconds(5);
 /// Longer than a process may take to drain and the next to start.
 constexpr Nanos kEndPatience = std::chrono::seconds(60);
@@ -63,10 +64,15 @@ bool end_left_behind(const std::string& run_dir, const std::string& name) {
 }  // namespace
 
 Result<std::string> status_command(const std::string& run_dir, bool json) {
-  ASSIGN(ControlClient client, connect(run_dir, kStatusPatience));
-  ASSIGN(const std::string answer, client.ask("status"));
-  ASSIGN(RuntimeStatus status, parse_runtime_status(answer));
   const std::uint16_t port = admin_port(run_dir);
+  auto client = connect(run_dir, kStatusPatience);
+  RuntimeStatus status;
+  if (client) {
+    ASSIGN(const std::string answer, client->ask("status"));
+    ASSIGN(status, parse_runtime_status(answer));
+  } else if (port == 0 || !http_get(port, "/status", kStatusPatience)) {
+    return std::move(client).error();
+  }
   if (port != 0) status.admin_port = port;
   const auto gateway = port == 0 ? Result<std::string>(std::string()) : http_get(port, "/status", kStatusPatience);
   const std::string document = gateway ? *gateway : std::string();
@@ -99,6 +105,11 @@ Result<std::string> stop_command(const std::string& run_dir) {
   if (end_left_behind(run_dir, "config")) ++ended;
   if (ended == 0) return std::move(client).error();
   return fmt::format("no caisson up was running; {} processes it had left were stopped\n", ended);
+}
+
+Result<std::string> health_command(std::uint16_t port, const std::string& path) {
+  TRY(http_get(port, path, kHealthPatience));
+  return std::string();
 }
 
 }  // namespace caisson::cli

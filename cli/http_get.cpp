@@ -54,7 +54,7 @@ Result<std::string> http_get(std::uint16_t port, const std::string& path, Nanos 
   if (!answer) return answer;
   const std::size_t body = answer->find("\r\n\r\n");
   const std::size_t space = answer->find(' ');
-  if (body == std::string::npos || answer->compare(space + 1, 3, "200") != 0) {
+  if (body == std::string::npos || answer->compare(space + 1, 1, "2") != 0) {
     return Error{Errc::kUnavailable, fmt::format("port {} answered {}", port, answer->substr(0, answer->find("\r\n")))};
   }
   return answer->substr(body + 4);

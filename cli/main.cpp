@@ -38,6 +38,8 @@ int main(int argc, char** argv) {
       return print(restart_command(options.run_dir, options.capability));
     case Command::kStop:
       return print(stop_command(options.run_dir));
+    case Command::kHealth:
+      return print(health_command(options.health_port, options.health_path));
     case Command::kUp:
       break;
   }

@@ -141,6 +141,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   CLI::App* const status = caisson.add_subcommand("status", "Show processes, apps and components");
   CLI::App* const restart = caisson.add_subcommand("restart", "Restart one process");
   CLI::App* const stop = caisson.add_subcommand("stop", "End the runtime gracefully");
+  CLI::App* const health =
+      caisson.add_subcommand("health", "GET a path of a port on this host; exit code 0 where the answer is 2xx");
   add_up_flags(*up, options.up, in_process);
   for (CLI::App* command : {status, restart, stop}) {
     command->add_option("--run-dir", options.run_dir, "Folder given to `caisson up`")->capture_default_str();
@@ -150,6 +152,14 @@ Parsed parse_command_line(int argc, const char* const* argv) {
       ->add_option("NAME", options.capability,
                    "gateway, state, pubsub, config, invoke, secrets, or a compartment, e.g. pubsub.kafka")
       ->required();
+
+  health->add_option("--port", options.health_port, "Port on the loopback interface")->capture_default_str();
+  health->add_option("--path", options.health_path, "What to ask")
+      ->check([](const std::string& path) {
+        const bool good = path.starts_with('/') && path.find_first_of(" \r\n") == std::string::npos;
+        return good ? std::string() : "'" + path + "' is not a path";
+      })
+      ->capture_default_str();
 
   try {
     caisson.parse(argc, argv);
@@ -165,10 +175,11 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   }
 
   if (in_process) return refused("--in-process: this build cannot run the capabilities in one process yet");
-  if (options.up.data_dir.empty()) return refused("HOME is not set, so give --data-dir");
+  if (up->parsed() && options.up.data_dir.empty()) return refused("HOME is not set, so give --data-dir");
   options.command = status->parsed()    ? Command::kStatus
                     : restart->parsed() ? Command::kRestart
                     : stop->parsed()    ? Command::kStop
+                    : health->parsed()  ? Command::kHealth
                                         : Command::kUp;
   options.run_dir = absolute(options.run_dir);
   finish(options.up);

@@ -24,7 +24,7 @@ struct UpOptions {
   std::uint32_t graceful_shutdown_seconds = 5;
 };
 
-enum class Command { kUp, kStatus, kRestart, kStop };
+enum class Command { kUp, kStatus, kRestart, kStop, kHealth };
 
 struct Options {
   Command command = Command::kUp;
@@ -32,6 +32,8 @@ struct Options {
   std::string run_dir;     // status, restart, stop
   bool json = false;       // status
   std::string capability;  // restart
+  std::uint16_t health_port = 3500;
+  std::string health_path = "/v1.0/healthz/outbound";
 };
 
 /// What the command line came to: options, or a text to print and an exit code (help, version,

@@ -102,6 +102,17 @@ TEST(OptionsTest, RestartTakesANameAndARunDir) {
   EXPECT_EQ(parsed.options.run_dir, "/r");
 }
 
+TEST(OptionsTest, HealthTakesAPortAndAPath) {
+  const Parsed parsed = parse({"health", "--port", "8080", "--path", "/healthz"});
+
+  ASSERT_TRUE(parsed.proceed) << parsed.text;
+  EXPECT_EQ(parsed.options.command, Command::kHealth);
+  EXPECT_EQ(parsed.options.health_port, 8080);
+  EXPECT_EQ(parsed.options.health_path, "/healthz");
+  EXPECT_FALSE(parse({"health", "--path", "/a b"}).proceed);
+  EXPECT_FALSE(parse({"health", "--path", "healthz"}).proceed);
+}
+
 TEST(QuantityTest, SizesAreReadWithTheirUnits) {
   EXPECT_EQ(*parse_quantity("1000"), 1000);
   EXPECT_EQ(*parse_quantity("4Ki"), 4096);

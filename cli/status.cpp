@@ -218,15 +218,18 @@ std::string human_duration(std::int64_t milliseconds) {
 }
 
 std::string render_status(const RuntimeStatus& status, std::string_view gateway_status) {
-  std::string out = fmt::format("caisson {}, pid {}, run directory {}, data in {}\n\n", status.version, status.pid,
-                                status.run_dir, status.data_dir);
-  Table table;
-  table.row({"PROCESS", "PID", "STATE", "FOR", "RESTARTS", "LAST END"});
-  for (const ProcessStatus& process : status.processes) {
-    table.row({process.name, process.pid == 0 ? "-" : fmt::format("{}", process.pid), process.state,
-               human_duration(process.state_for_ms), fmt::format("{}", process.restarts), process.last_end});
+  std::string out = "no caisson up: the processes are another's to supervise\n";
+  if (status.pid != 0) {
+    out = fmt::format("caisson {}, pid {}, run directory {}, data in {}\n\n", status.version, status.pid,
+                      status.run_dir, status.data_dir);
+    Table table;
+    table.row({"PROCESS", "PID", "STATE", "FOR", "RESTARTS", "LAST END"});
+    for (const ProcessStatus& process : status.processes) {
+      table.row({process.name, process.pid == 0 ? "-" : fmt::format("{}", process.pid), process.state,
+                 human_duration(process.state_for_ms), fmt::format("{}", process.restarts), process.last_end});
+    }
+    out += table.text();
   }
-  out += table.text();
   simdjson::dom::parser parser;
   object gateway;
   if (gateway_status.empty() ||

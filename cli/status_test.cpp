@@ -55,6 +55,14 @@ TEST(StatusTest, WithoutTheGatewayTheProcessesAreStillShown) {
   EXPECT_THAT(text, HasSubstr("The gateway does not answer"));
 }
 
+TEST(StatusTest, WithoutASupervisorTheGatewaysDocumentIsShown) {
+  const std::string text = render_status(RuntimeStatus(), kGateway);
+
+  EXPECT_THAT(text, HasSubstr("no caisson up"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("PROCESS  PID")));
+  EXPECT_THAT(text, HasSubstr("state       state     up    1.4"));
+}
+
 TEST(StatusTest, TheJsonHoldsBothDocuments) {
   EXPECT_THAT(status_json(example(), R"({"a":1})"), testing::EndsWith(R"("gateway":{"a":1}})"));
   EXPECT_THAT(status_json(example(), "nonsense"), testing::EndsWith(R"("gateway":null})"));

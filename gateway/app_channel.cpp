@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 
+#include "bus/host_lookup.hpp"
 #include "bus/log.hpp"
 #include "bus/task_scope.hpp"
 #include "gateway/concurrency_gate.hpp"
@@ -89,24 +90,23 @@ Task<Result<std::string>> whole_body(HttpReply& reply, std::size_t limit, Deadli
 
 class AppChannel::Impl {
  public:
-  Impl(AppChannel& self, EventLoop& loop, AppConfig config, AppObserver& observer)
+  Impl(AppChannel& self, EventLoop& loop, AppConfig config, AppObserver& observer, AppAddress::LookUp look_up)
       : config_(std::move(config)),
         self_(self),
         loop_(loop),
         observer_(observer),
-        endpoint_(make_endpoint(config_.app_channel_address, config_.app_port)),
+        address_(AppAddress::make(loop, config_.app_channel_address, config_.app_port, std::move(look_up))),
         gate_(loop, config_.app_max_concurrency, kMaxWaitingCalls),
         scope_(loop) {
-    if (!endpoint_) return;
     Http1Client::Options options;
     options.hung_up = [this] { suspicion_.wake_all(); };
-    client_.emplace(loop_, *endpoint_, std::move(options));
+    client_.emplace(loop_, Endpoint(), std::move(options));  // moves to the app when it is found
   }
 
   void start() {
     if (!has_port()) return;
-    if (!endpoint_) {
-      log(LogLevel::kError, fmt::format("app {}: --app-channel-address: {}", config_.id, endpoint_.error().message));
+    if (!address_) {
+      log(LogLevel::kError, fmt::format("app {}: --app-channel-address: {}", config_.id, address_.error().message));
       return;
     }
     if (!speaks_http()) {
@@ -138,7 +138,9 @@ class AppChannel::Impl {
   Task<void> keep();
   Task<void> wait_for_port();
   Task<void> watch();
+  Task<bool> find();
   Task<Errc> try_port();
+  Task<Errc> try_port_at(Endpoint endpoint);
   Task<void> probe_health();
   Task<bool> passes_health_check();
   void arrived();
@@ -157,7 +159,8 @@ class AppChannel::Impl {
   AppChannel& self_;
   EventLoop& loop_;
   AppObserver& observer_;
-  const Result<Endpoint> endpoint_;
+  Result<AppAddress> address_;
+  Endpoint endpoint_;  // where it was found
   ConcurrencyGate gate_;
 
   bool reachable_ = false;
@@ -168,6 +171,7 @@ class AppChannel::Impl {
   TaskScope::Id health_task_ = 0;
   WaitQueue suspicion_;
   LogLimit log_limit_;
+  LogLimit lookup_log_{std::chrono::seconds(10)};
   std::optional<Http1Client> client_;
   TaskScope scope_;  // last: its tasks use the rest
 };
@@ -186,12 +190,31 @@ Task<void> AppChannel::Impl::keep() {
 Task<void> AppChannel::Impl::wait_for_port() {
   while (true) {
     const Deadline next = loop_.deadline_in(kConnectInterval);
-    if (co_await try_port() == Errc::kOk) co_return;
+    const bool found = co_await find();
+    if (found) co_return;
     co_await loop_.sleep_until(next);
   }
 }
 
-/// Until connections are refused.
+/// Tries every address that its name has now.
+Task<bool> AppChannel::Impl::find() {
+  auto finding = address_->endpoints();
+  const auto candidates = co_await std::move(finding);
+  if (!candidates) {
+    lookup_log_.log(LogLevel::kWarning, fmt::format("app {}: {}", config_.id, candidates.error().message));
+    co_return false;
+  }
+  for (const Endpoint& candidate : *candidates) {
+    const Errc tried = co_await try_port_at(candidate);
+    if (tried != Errc::kOk) continue;
+    endpoint_ = candidate;
+    client_->move_to(candidate);
+    co_return true;
+  }
+  co_return false;
+}
+
+/// Until connections are refused, or its name means another host.
 Task<void> AppChannel::Impl::watch() {
   int silent = 0;
   while (silent < kSilentConnectsUntilGone) {
@@ -203,9 +226,17 @@ Task<void> AppChannel::Impl::watch() {
   }
 }
 
-/// Opens a connection and closes it at once, so that an app which serves one at a time is not held up.
+/// Where it was found. A name that nobody resolves just now says nothing about the app.
 Task<Errc> AppChannel::Impl::try_port() {
-  const auto socket = co_await UpstreamSocket::connect(loop_, *endpoint_, loop_.deadline_in(kConnectTimeout));
+  auto finding = address_->endpoints();
+  const auto candidates = co_await std::move(finding);
+  if (candidates && std::ranges::find(*candidates, endpoint_) == candidates->end()) co_return Errc::kUnavailable;
+  co_return co_await try_port_at(endpoint_);
+}
+
+/// Opens a connection and closes it at once, so that an app which serves one at a time is not held up.
+Task<Errc> AppChannel::Impl::try_port_at(Endpoint endpoint) {
+  const auto socket = co_await UpstreamSocket::connect(loop_, endpoint, loop_.deadline_in(kConnectTimeout));
   co_return socket ? Errc::kOk : socket.error().code;
 }
 
@@ -214,7 +245,7 @@ void AppChannel::Impl::arrived() {
   passes_ = !config_.health_check;
   ++incarnation_;
   log(LogLevel::kInfo,
-      fmt::format("app {} is reachable at {} (incarnation {})", config_.id, endpoint_->text, incarnation_));
+      fmt::format("app {} is reachable at {} (incarnation {})", config_.id, address_->text(), incarnation_));
   observer_.app_changed(self_);
   if (config_.health_check) health_task_ = scope_.spawn(probe_health());
   ask();
@@ -225,7 +256,7 @@ void AppChannel::Impl::left() {
   passes_ = false;
   client_->close_idle();
   if (config_.health_check) scope_.cancel(health_task_);
-  log(LogLevel::kWarning, fmt::format("app {} is no longer reachable at {}", config_.id, endpoint_->text));
+  log(LogLevel::kWarning, fmt::format("app {} is no longer reachable at {}", config_.id, address_->text()));
   observer_.app_changed(self_);
 }
 
@@ -313,10 +344,11 @@ Result<void> AppChannel::Impl::may_call() const {
     return Error{Errc::kUnimplemented, fmt::format("app {}: app protocol {} is not supported yet; only http is",
                                                    config_.id, config_.app_protocol)};
   }
-  if (!endpoint_)
-    return Error{Errc::kFailedPrecondition, fmt::format("app {}: {}", config_.id, endpoint_.error().message)};
+  if (!address_) {
+    return Error{Errc::kFailedPrecondition, fmt::format("app {}: {}", config_.id, address_.error().message)};
+  }
   if (!reachable_) {
-    return Error{Errc::kUnavailable, fmt::format("app {} does not listen on {}", config_.id, endpoint_->text)};
+    return Error{Errc::kUnavailable, fmt::format("app {} does not listen on {}", config_.id, address_->text())};
   }
   if (!passes_) return Error{Errc::kFailedPrecondition, fmt::format("app {} is not in a healthy state", config_.id)};
   return ok();
@@ -384,7 +416,11 @@ Task<Result<void>> AppChannel::Impl::pass_on(Incoming& call, HttpReply& answer) 
 // --- AppChannel ---
 
 AppChannel::AppChannel(EventLoop& loop, AppConfig config, AppObserver& observer)
-    : impl_(std::make_unique<Impl>(*this, loop, std::move(config), observer)) {}
+    : AppChannel(loop, std::move(config), observer, [](EventLoop& on, std::string host, Deadline deadline) {
+        return look_up_host(on, std::move(host), deadline);
+      }) {}
+AppChannel::AppChannel(EventLoop& loop, AppConfig config, AppObserver& observer, AppAddress::LookUp look_up)
+    : impl_(std::make_unique<Impl>(*this, loop, std::move(config), observer, std::move(look_up))) {}
 AppChannel::~AppChannel() = default;
 
 void AppChannel::start() { impl_->start(); }

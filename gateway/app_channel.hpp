@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bus/link.hpp"
+#include "gateway/app_address.hpp"
 #include "gateway/app_config.hpp"
 
 namespace caisson::gateway {
@@ -30,11 +31,13 @@ class AppObserver {
 /// once per incarnation, and carries calls to it over a pool of kept connections, at most
 /// `app_max_concurrency` at a time over all capabilities.
 ///
-/// An incarnation begins when the port opens after it was closed, or when a connection that had been
-/// open is refused. One thread.
+/// An incarnation begins when the port opens after it was closed, when a connection that had been open
+/// is refused, or when the host's name means another address. One thread.
 class AppChannel {
  public:
   AppChannel(EventLoop& loop, AppConfig config, AppObserver& observer);
+  /// With another way of looking names up.
+  AppChannel(EventLoop& loop, AppConfig config, AppObserver& observer, AppAddress::LookUp look_up);
   ~AppChannel();
 
   void start();

@@ -165,6 +165,90 @@ TEST_P(AppRestartTest, AppThatWasKilledIsANewIncarnationWhenItIsBack) {
 
 INSTANTIATE_TEST_SUITE_P(All, AppRestartTest, ::testing::Values("", "Connection: close\r\n"));
 
+/// Answers with what `addresses` holds at that moment; nothing: the name is not known.
+struct Names {
+  std::vector<std::string> addresses;
+  int asked = 0;
+
+  Task<Result<std::vector<std::string>>> answer(std::string host) {
+    ++asked;
+    if (addresses.empty()) co_return Error{Errc::kUnavailable, "host '" + host + "' is not known"};
+    co_return addresses;
+  }
+  AppAddress::LookUp look_up() {
+    return [this](EventLoop&, std::string host, Deadline) { return answer(std::move(host)); };
+  }
+};
+
+TEST_F(AppChannelTest, AppIsFoundByItsHostsNameOnceThatIsKnown) {
+  Names names;
+  HttpServer app(loop_, echo_target);
+  AppConfig config = config_for(app);
+  config.app_channel_address = "app";
+  channel_ = std::make_unique<AppChannel>(loop_, config, observer_, names.look_up());
+  channel_->start();
+  pass_time(std::chrono::seconds(2));
+  ASSERT_FALSE(channel_->reachable());
+  EXPECT_LT(names.asked, 10);
+
+  names.addresses = {"192.0.2.1", "127.0.0.1"};  // nobody is at the first
+  pass_time_until([&] { return channel_->reachable(); });
+  link();
+  const auto answered = call("GET", "/hello");
+
+  ASSERT_TRUE(answered);
+  EXPECT_EQ(answered->body, "/hello");
+  ASSERT_FALSE(app.requests.empty());
+  EXPECT_EQ(app.requests.back().header("host"), "app:" + std::to_string(app.port()));
+}
+
+TEST_F(AppChannelTest, AppWhoseNameMovesIsANewIncarnationAtTheNewAddress) {
+  Names names{.addresses = {"127.0.0.1"}};
+  HttpServer app(loop_, echo_target);
+  AppConfig config = config_for(app);
+  config.app_channel_address = "app";
+  channel_ = std::make_unique<AppChannel>(loop_, config, observer_, names.look_up());
+  channel_->start();
+  pass_time_until([&] { return channel_->reachable(); });
+
+  names.addresses = {"::ffff:127.0.0.1"};  // the same server, at another address
+  pass_time_until([&] { return channel_->incarnation() == 2; });
+
+  link();
+  EXPECT_TRUE(call("GET", "/hello"));
+}
+
+TEST_F(AppChannelTest, AppStaysWhileNobodyResolvesItsName) {
+  Names names{.addresses = {"127.0.0.1"}};
+  HttpServer app(loop_, echo_target);
+  AppConfig config = config_for(app);
+  config.app_channel_address = "app";
+  channel_ = std::make_unique<AppChannel>(loop_, config, observer_, names.look_up());
+  channel_->start();
+  pass_time_until([&] { return channel_->reachable(); });
+
+  names.addresses.clear();
+  pass_time(std::chrono::seconds(20));
+
+  EXPECT_TRUE(channel_->reachable());
+  EXPECT_EQ(channel_->incarnation(), 1U);
+}
+
+TEST_F(AppChannelTest, WhatIsNoHostIsSaidSo) {
+  AppConfig config;
+  config.id = "shop";
+  config.app_port = 1;
+  config.app_channel_address = "http://app";
+  open(std::move(config));
+  link();
+
+  const auto answered = call("GET", "/hello");
+
+  ASSERT_FALSE(answered);
+  EXPECT_EQ(answered.error().code, Errc::kFailedPrecondition);
+  EXPECT_NE(answered.error().message.find("http://app"), std::string::npos);
+}
+
 TEST_F(AppChannelTest, AppThatOnlyClosedItsConnectionsIsNoNewIncarnation) {
   HttpServer app(loop_, echo_target);
   open(config_for(app), {"/which"});

@@ -42,6 +42,13 @@ Envelope request_of(const Frame& call, const std::vector<Field>& parameters, con
 }  // namespace
 
 Task<void> Calls::serve(std::string capability, Incoming call) {
+  struct Count {
+    std::size_t& number;
+    explicit Count(std::size_t& of) : number(of) { ++number; }
+    Count(const Count&) = delete;
+    ~Count() { --number; }
+  };
+  const Count count(under_way_);
   ++counters_.calls;
   const std::string target(text(call.head()->target()));
   Result<void> served;
@@ -55,6 +62,8 @@ Task<void> Calls::serve(std::string capability, Incoming call) {
     ++counters_.calls_over_hop_limit;
     served = Error{Errc::kFailedPrecondition,
                    fmt::format("the call to '{}' was passed on {} times already", target, call.head()->hops())};
+  } else if (closed_) {
+    served = Error{Errc::kUnavailable, "this gateway is shutting down"};
   } else if (target != kApp) {
     served = co_await forward(call);
   } else if (AppChannel* const app = targets_.app(text(call.head()->app())); app != nullptr) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -36,6 +37,9 @@ class Calls {
   /// error of its own: kPermissionDenied (not granted), kNotFound (no such app, nobody serves the
   /// target), kFailedPrecondition (passed on too often), or what the target answers with.
   Task<void> serve(std::string capability, Incoming call);
+  /// Answers all further calls with kUnavailable; those under way go on.
+  void close() { closed_ = true; }
+  [[nodiscard]] std::size_t under_way() const { return under_way_; }
 
  private:
   Task<Result<void>> forward(Incoming& call);
@@ -45,6 +49,8 @@ class Calls {
   CallTargets& targets_;
   GatewayCounters& counters_;
   LogLimit log_limit_;
+  bool closed_ = false;
+  std::size_t under_way_ = 0;
 };
 
 }  // namespace caisson::gateway

@@ -4,6 +4,8 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "bus/json_writer.hpp"
 
@@ -13,6 +15,9 @@ namespace {
 
 constexpr std::size_t kLargestHello = 16 * 1024;
 constexpr std::size_t kMostRemembered = 16;
+/// How long the only instance serves on after it asked to leave: where everything ends at once
+/// without a supervisor, this gateway is asked to end within that time, and needs it until then.
+constexpr Nanos kHold = std::chrono::seconds(1);
 
 std::string text_member(simdjson::dom::object from, std::string_view name) {
   std::string_view value;
@@ -34,7 +39,10 @@ CapabilityLinks::~CapabilityLinks() { clear(); }
 void CapabilityLinks::clear() {
   for (auto& [process, group] : groups_) {
     group.listener.reset();
-    for (const auto& instance : group.instances) instance->set_link(nullptr);
+    for (const auto& instance : group.instances) {
+      instance->hold.reset();
+      instance->set_link(nullptr);
+    }
   }
   groups_.clear();
 }
@@ -186,15 +194,8 @@ void CapabilityLinks::on_control(Instance& instance, const Frame& frame) {
     }
     case wire::Kind::Config:
       return handlers_.config(instance, frame);
-    case wire::Kind::Goodbye: {
-      // No new requests; its own GOODBYE tells it that none is under way to it any more.
-      instance.facts.draining = true;
-      instance.queue().close();
-      ControlFrame goodbye;
-      goodbye.kind = wire::Kind::Goodbye;
-      instance.post(std::move(goodbye));
-      return;
-    }
+    case wire::Kind::Goodbye:
+      return on_goodbye(instance);
     default:
       return;
   }
@@ -230,10 +231,37 @@ void CapabilityLinks::on_hello(Instance& instance, const Frame& frame) {
       other->link().close({Errc::kUnavailable, "a newer link of the same instance"});
     }
   }
+  for (const auto& other : group.instances) {
+    if (other.get() != &instance && other->facts.draining && !ending_) let_go(*other);
+  }
   std::erase_if(group.gone, [&](const InstanceFacts& gone) { return gone.instance == facts.instance; });
   log(LogLevel::kInfo, fmt::format("{} '{}' {} linked", instance.process(), facts.instance, facts.version));
   handlers_.linked(instance);
   handlers_.changed(instance);
+}
+
+/// It wants to leave, and serves until it is let go: at once where another takes its place.
+void CapabilityLinks::on_goodbye(Instance& instance) {
+  instance.facts.draining = true;
+  const Group& group = groups_.find(instance.process())->second;
+  const bool replaced = std::ranges::any_of(group.instances, [&](const auto& other) {
+    return other.get() != &instance && other->ready() && !other->facts.draining;
+  });
+  if (replaced) return let_go(instance);
+  if (instance.hold) return;
+  instance.hold.emplace(loop_, [this, &instance] {
+    if (!ending_) let_go(instance);
+  });
+  instance.hold->start_after(kHold);
+}
+
+/// No new requests; GOODBYE tells it that none is on its way to it any more.
+void CapabilityLinks::let_go(Instance& instance) {
+  if (std::exchange(instance.released, true)) return;
+  instance.queue().close();
+  ControlFrame goodbye;
+  goodbye.kind = wire::Kind::Goodbye;
+  instance.post(std::move(goodbye));
 }
 
 void CapabilityLinks::on_down(Instance& instance, const Error& reason) {
@@ -242,6 +270,7 @@ void CapabilityLinks::on_down(Instance& instance, const Error& reason) {
            fmt::format("{} '{}': link ended: {}", instance.process(), instance.facts.instance, reason.message));
   Group& group = groups_.find(instance.process())->second;
   std::erase_if(group.instances, [&](const auto& other) { return other.get() == &instance; });
+  instance.hold.reset();
   instance.lost();
   if (!group.in_use && group.instances.empty()) {
     // Not from inside a call of its listener's lane.
@@ -270,15 +299,14 @@ std::shared_ptr<Instance> CapabilityLinks::pick(std::string_view name, std::stri
   const auto found = groups_.find(holder.process);
   if (found == groups_.end() || !holder.ready) return nullptr;
   const std::shared_ptr<Instance>* best = nullptr;
-  bool best_holds = false;
+  // One that stays before one that leaves, then one that holds the component, then the least busy.
+  const auto rank = [&](const Instance& instance) {
+    const bool holds = !component.empty() && instance.holds(component);
+    return std::tuple(instance.facts.draining, !holds, instance.in_flight());
+  };
   for (const auto& instance : found->second.instances) {
     if (!instance->ready() || !handlers_.may_serve(*instance)) continue;
-    const bool holds = !component.empty() && instance->holds(component);
-    const bool better = best == nullptr || (holds && !best_holds) ||
-                        (holds == best_holds && instance->in_flight() < (*best)->in_flight());
-    if (!better) continue;
-    best = &instance;
-    best_holds = holds;
+    if (best == nullptr || rank(*instance) < rank(**best)) best = &instance;
   }
   return best == nullptr ? nullptr : *best;
 }
@@ -312,11 +340,7 @@ std::vector<CapabilityFacts> CapabilityLinks::facts() const {
 }
 
 void CapabilityLinks::release_all() {
-  for_each([](Instance& instance) {
-    ControlFrame goodbye;
-    goodbye.kind = wire::Kind::Goodbye;
-    instance.post(std::move(goodbye));
-  });
+  for_each([this](Instance& instance) { let_go(instance); });
 }
 
 bool CapabilityLinks::all_told() const {

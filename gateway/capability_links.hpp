@@ -70,6 +70,8 @@ class CapabilityLinks {
 
   void for_each(const std::function<void(Instance&)>& visit) const;
   [[nodiscard]] std::vector<CapabilityFacts> facts() const;
+  /// This gateway is ending: until release_all() nobody is let go, however long ago it asked.
+  void keep_all() { ending_ = true; }
   /// Says GOODBYE to all: they may go once what runs is finished.
   void release_all();
   /// No control frame waits for room any more.
@@ -93,6 +95,8 @@ class CapabilityLinks {
   void open_link(const std::string& process, Group& group, std::unique_ptr<Lane> lane, bool linked_in);
   void on_control(Instance& instance, const Frame& frame);
   void on_hello(Instance& instance, const Frame& frame);
+  void on_goodbye(Instance& instance);
+  void let_go(Instance& instance);
   void on_down(Instance& instance, const Error& reason);
   [[nodiscard]] std::string hello() const;
 
@@ -102,6 +106,7 @@ class CapabilityLinks {
   Handlers handlers_;
   MakeListener make_listener_;
   LogLimit log_;
+  bool ending_ = false;
   Placement placement_;
   std::map<std::string, Group, std::less<>> groups_;  // by process
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -39,7 +39,7 @@ Gateway::Gateway(EventLoop& loop, Options options, Handlers handlers)
       options_(std::move(options)),
       handlers_(std::move(handlers)),
       window_(make_incarnation()),
-      folder_(loop, options_.run_dir + "/manifests",
+      folder_(loop, options_.manifests.empty() ? options_.run_dir + "/manifests" : options_.manifests,
               [this] {
                 const Result<void> changed = manifests_changed();
                 if (!changed) log(LogLevel::kError, changed.error().message);
@@ -295,9 +295,9 @@ void Gateway::shut_down(bool force) { handlers_.shut_down(force); }
 
 // --- ports, and the end ---
 
-Result<std::uint16_t> Gateway::open_admin(std::uint16_t port) {
+Result<std::uint16_t> Gateway::open_admin(const std::string& address, std::uint16_t port) {
   admin_ = std::make_unique<Listener>(loop_, admin_service_, options_.http, counters_, 64);
-  ASSIGN(admin_port_, admin_->listen_tcp({"127.0.0.1"}, port));
+  ASSIGN(admin_port_, admin_->listen_tcp({address}, port));
   return admin_port_;
 }
 
@@ -320,16 +320,18 @@ Result<void> Gateway::write_ports() const {
 
 Task<void> Gateway::shut_down_gracefully(Deadline deadline) {
   shutting_down_ = true;
+  links_.keep_all();  // they may have been asked to end as well; what is under way still needs them
   for (auto& [id, app] : apps_) app->listener->finish();
   for (auto& [id, app] : apps_) {
     [[maybe_unused]] const bool done = co_await app->listener->join(deadline);
   }
   [[maybe_unused]] const bool done = co_await scope_.join(deadline);
-  // What capabilities have under way with the apps goes on until they have left, or the deadline.
+  // What capabilities have under way with the apps is finished; the rest of it is for the next gateway.
+  calls_.close();
+  const auto look_again = [this] { return loop_.deadline_in(std::chrono::milliseconds(2)); };
+  while (!deadline.passed(loop_.now()) && calls_.under_way() != 0) co_await loop_.sleep_until(look_again());
   links_.release_all();
-  while (!deadline.passed(loop_.now()) && !links_.all_told()) {
-    co_await loop_.sleep_until(loop_.deadline_in(std::chrono::milliseconds(2)));
-  }
+  while (!deadline.passed(loop_.now()) && !links_.all_told()) co_await loop_.sleep_until(look_again());
 }
 
 }  // namespace caisson::gateway

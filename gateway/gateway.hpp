@@ -25,6 +25,7 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
  public:
   struct Options {
     std::string run_dir;
+    std::string manifests = {};  // their folder; empty: RUN_DIR/manifests
     Dispatch::Options dispatch;
     HttpOptions http;  // the header limit is the app's
     std::size_t max_connections = 16384;
@@ -52,8 +53,8 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   /// Opens doors for new apps and closes those of apps that are no longer among them. An error names
   /// the app whose door cannot be opened; the others are open all the same.
   Result<void> set_apps(std::vector<AppConfig> apps);
-  /// Opens the admin port on the loopback interface; returns it.
-  Result<std::uint16_t> open_admin(std::uint16_t port);
+  /// Opens the admin port on one address; returns it.
+  Result<std::uint16_t> open_admin(const std::string& address, std::uint16_t port);
   /// The port that an app's door got; 0 where it has none.
   [[nodiscard]] std::uint16_t http_port(std::string_view app) const;
 

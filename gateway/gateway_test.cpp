@@ -54,9 +54,18 @@ class FakeCapability {
  public:
   using Serve = std::function<Task<void>(Incoming)>;
 
-  FakeCapability(EventLoop& loop, std::unique_ptr<Lane> lane, Serve serve, std::string name = "fake")
+  FakeCapability(EventLoop& loop, std::unique_ptr<Lane> lane, Serve serve, std::string name = "fake",
+                 std::string instance = "i1")
       : link(loop, std::move(lane), Side::kCapability, {}, handlers(std::move(serve))) {
-    link.start(name, R"({"capability":")" + name + R"(","instance":"i1","incarnation":"1","version":"t","pid":1})");
+    link.start(name, R"({"capability":")" + name + R"(","instance":")" + instance +
+                         R"(","incarnation":"1","version":"t","pid":1})");
+  }
+
+  void say_goodbye() {
+    Envelope goodbye;
+    goodbye.kind = wire::Kind::Goodbye;
+    Buffer nothing;
+    ASSERT_TRUE(link.send(goodbye, nothing));
   }
 
   Link::Handlers handlers(Serve serve) {
@@ -194,10 +203,10 @@ class GatewayTest : public ::testing::Test {
     start(std::move(app));
     link(std::move(serve));
   }
-  void link(FakeCapability::Serve serve) {
+  void link(FakeCapability::Serve serve, std::string instance = "i1") {
     auto [ours, theirs] = make_inproc_lanes(loop_);
     accept_(std::move(ours));
-    capability_ = std::make_unique<FakeCapability>(loop_, std::move(theirs), std::move(serve));
+    capability_ = std::make_unique<FakeCapability>(loop_, std::move(theirs), std::move(serve), "fake", instance);
     run_until(loop_, [&] { return capability_->link.ready() && !capability_->apps.empty(); });
   }
 
@@ -214,6 +223,17 @@ class GatewayTest : public ::testing::Test {
     reply.status = 200;
     reply.headers = headers;
     [[maybe_unused]] const auto sent = co_await incoming.reply(reply, Buffer(std::move(said)));
+  }
+
+  /// Calls what the capability itself serves, and says how that ended.
+  Task<void> call_itself(std::optional<Errc>& end) {
+    Envelope call;
+    call.kind = wire::Kind::Call;
+    call.target = "fake.echo";
+    Buffer nothing;
+    auto asked = capability_->link.call(call, nothing, Deadline::never());
+    const auto reply = co_await std::move(asked);
+    end = reply ? Errc::kOk : reply.error().code;
   }
 
   std::string exchange(Client& client, const std::string& request, const std::string& until) {
@@ -904,9 +924,87 @@ TEST_F(GatewayTest, ShuttingDownFinishesWhatRunsAndReleasesTheCapabilities) {
   run_until(loop_, [&] { return scope.empty() && capability_->released; });
 }
 
+TEST_F(GatewayTest, TheOnlyInstanceServesForAWhileAfterItAskedToLeave) {
+  start_with(echo);
+  capability_->say_goodbye();
+  run_until(loop_, [&] { return gateway_->capabilities().front().instances.front().draining; });
+  Client client(port_);
+
+  EXPECT_THAT(exchange(client, post("/v1/things/b", "late"), "#late"), StartsWith("HTTP/1.1 200"));
+  EXPECT_FALSE(capability_->released);
+
+  clock_.advance(std::chrono::seconds(2));
+  run_until(loop_, [&] { return capability_->released; });
+}
+
+TEST_F(GatewayTest, AnInstanceThatIsReplacedMayLeaveAtOnce) {
+  start_with(echo);
+  capability_->say_goodbye();
+  run_until(loop_, [&] { return gateway_->capabilities().front().instances.front().draining; });
+  const auto old = std::move(capability_);
+
+  link(echo, "i2");
+
+  run_until(loop_, [&] { return old->released; });
+  old->released = false;
+  capability_->say_goodbye();
+  run_until(loop_, [&] { return gateway_->capabilities().front().instances.back().draining; });
+  EXPECT_FALSE(capability_->released);
+}
+
+TEST_F(GatewayTest, WhenAllEndTogetherTheCapabilityServesWhatTheGatewayStillHas) {
+  Held held(loop_);
+  start_with([&](Incoming incoming) { return held.serve(std::move(incoming)); });
+  Client client(port_);
+  // The gateway has the head of a request and waits for its body.
+  const std::string head = "POST /v1/things/b HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+  EXPECT_THAT(exchange(client, head, "\r\n\r\n"), StartsWith("HTTP/1.1 100"));
+  client.forget();
+  capability_->say_goodbye();
+  run_until(loop_, [&] { return gateway_->capabilities().front().instances.front().draining; });
+  TaskScope scope(loop_);
+  scope.spawn(gateway_->shut_down_gracefully(loop_.deadline_in(std::chrono::minutes(1))));
+  clock_.advance(std::chrono::seconds(5));
+  for (int i = 0; i < 3; ++i) loop_.turn(Nanos::zero());
+  EXPECT_FALSE(capability_->released);
+
+  held.open = true;
+  EXPECT_THAT(exchange(client, "x", "held#"), StartsWith("HTTP/1.1 200"));
+  run_until(loop_, [&] { return scope.empty() && capability_->released; });
+}
+
+TEST_F(GatewayTest, ShuttingDownWaitsForTheCallsUnderWayAndRefusesMore) {
+  Held held(loop_);
+  Manifest manifest = fake_manifest();
+  manifest.serves = {"fake.echo"};
+  manifest.calls = {"fake.echo"};
+  install(manifest);
+  start();
+  link([&](Incoming incoming) { return held.serve(std::move(incoming)); });
+  std::vector<std::optional<Errc>> ends(2);
+  TaskScope scope(loop_);
+  scope.spawn(call_itself(ends[0]));
+  run_until(loop_, [&] { return held.ids.size() == 1; });
+
+  scope.spawn(gateway_->shut_down_gracefully(loop_.deadline_in(std::chrono::minutes(1))));
+  for (int i = 0; i < 3; ++i) loop_.turn(Nanos::zero());
+  scope.spawn(call_itself(ends[1]));
+  run_until(loop_, [&] { return ends[1].has_value(); });
+  EXPECT_EQ(ends[1], Errc::kUnavailable);
+  EXPECT_FALSE(capability_->released);
+
+  held.open = true;
+  held.opened.wake_all();
+  run_until(loop_, [&] {
+    clock_.advance(std::chrono::milliseconds(1));
+    return ends[0].has_value() && capability_->released;
+  });
+  EXPECT_EQ(ends[0], Errc::kOk);
+}
+
 TEST_F(GatewayTest, TheAdminPortShowsItsPages) {
   start();
-  const auto port = gateway_->open_admin(0);
+  const auto port = gateway_->open_admin("127.0.0.1", 0);
   ASSERT_TRUE(port);
   Client client(*port);
   EXPECT_THAT(exchange(client, get("/metrics"), "m 1\n"), StartsWith("HTTP/1.1 200"));

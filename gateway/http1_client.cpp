@@ -332,6 +332,11 @@ Http1Client::~Http1Client() {
 std::size_t Http1Client::idle_connections() const { return shared_->idle.size(); }
 void Http1Client::close_idle() { shared_->idle.clear(); }
 
+void Http1Client::move_to(Endpoint endpoint) {
+  if (!(shared_->endpoint == endpoint)) close_idle();
+  shared_->endpoint = std::move(endpoint);
+}
+
 Task<Result<HttpReply>> Http1Client::call(HttpRequestHead head, HttpRequestBody body, Deadline deadline) {
   const std::shared_ptr<Shared> shared = shared_;
   CO_TRY(check(head));

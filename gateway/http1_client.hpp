@@ -91,6 +91,8 @@ class Http1Client {
 
   [[nodiscard]] std::size_t idle_connections() const;
   void close_idle();
+  /// Where connections are opened from now on; kept ones to elsewhere are closed.
+  void move_to(Endpoint endpoint);
 
  private:
   using Connection = HttpReply::Connection;

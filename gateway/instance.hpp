@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -46,8 +47,8 @@ class Instance : public std::enable_shared_from_this<Instance> {
   [[nodiscard]] Link& link() { return *link_; }
   void set_link(std::unique_ptr<Link> link) { link_ = std::move(link); }
 
-  /// Linked, and not leaving.
-  [[nodiscard]] bool ready() const { return link_ != nullptr && link_->ready() && !link_->down() && !facts.draining; }
+  /// Linked, and not let go: one that is about to leave serves until then.
+  [[nodiscard]] bool ready() const { return link_ != nullptr && link_->ready() && !link_->down() && !released; }
   /// Where a request waits when there is no room.
   [[nodiscard]] FairQueue& queue() { return queue_; }
   /// A request may be sent now.
@@ -98,6 +99,10 @@ class Instance : public std::enable_shared_from_this<Instance> {
   /// What it said about itself.
   InstanceFacts facts;
   std::string incarnation;
+  /// It was told that it may go: no new requests.
+  bool released = false;
+  /// Lets it go, when nothing else does.
+  std::optional<Timer> hold;
 
  private:
   Task<void> drain_outbox();

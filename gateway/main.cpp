@@ -9,7 +9,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <map>
 
+#include "bus/address.hpp"
+#include "bus/host_lookup.hpp"
 #include "bus/inproc_lane.hpp"
 #include "bus/log.hpp"
 #include "bus/transport.hpp"
@@ -27,8 +30,10 @@ constexpr std::size_t kLargestAppsFile = 4 * 1024 * 1024;
 struct Flags {
   std::string run_dir;
   std::string apps_file;
-  AppConfig app;  // where there is no apps file
+  AppConfig app;          // where there is no apps file
+  std::string manifests;  // empty: RUN_DIR/manifests
   std::uint16_t admin_port = 0;
+  std::string admin_address = "127.0.0.1";
   std::string log_level = "info";
   bool log_as_json = false;
   std::vector<std::string> bus_addresses;  // PROCESS=ADDRESS
@@ -61,6 +66,7 @@ Result<std::size_t> parse_quantity(const std::string& text) {
 void add_flags(CLI::App& cli, Flags& flags) {
   AppConfig& app = flags.app;
   cli.add_option("--run-dir", flags.run_dir, "where sockets, manifests and pid files lie")->required();
+  cli.add_option("--manifests", flags.manifests, "folder of the capabilities' manifests; default RUN_DIR/manifests");
   cli.add_option("--apps", flags.apps_file, "JSON file with the apps; watched while this runs");
   cli.add_option("--app-id", app.id, "the app, where there is no apps file");
   cli.add_option("--app-port", app.app_port, "where the app listens; 0: nowhere");
@@ -81,6 +87,8 @@ void add_flags(CLI::App& cli, Flags& flags) {
       "--app-health-probe-timeout", [&app](std::int64_t ms) { app.health_timeout = std::chrono::milliseconds(ms); });
   cli.add_option("--app-health-threshold", app.health_threshold);
   cli.add_option("--admin-port", flags.admin_port, "/metrics and /status; 0: the system chooses");
+  cli.add_option("--admin-listen-address", flags.admin_address, "one address; the pages ask for no token")
+      ->capture_default_str();
   cli.add_option("--log-level", flags.log_level);
   cli.add_flag("--log-as-json", flags.log_as_json);
   cli.add_option("--bus-address", flags.bus_addresses,
@@ -150,6 +158,7 @@ class Server {
   Gateway::Options gateway_options() {
     Gateway::Options options;
     options.run_dir = flags_.run_dir;
+    if (!flags_.manifests.empty()) options.manifests = flags_.manifests;
     return options;
   }
 
@@ -165,10 +174,33 @@ class Server {
     return handlers;
   }
 
-  Result<std::unique_ptr<LaneListener>> make_listener(const std::string& process) {
+  /// Reads --bus-address. A name of this host says at which of its addresses to listen, so that a
+  /// network reaches the socket of its own capability only; nothing is served yet, so this may block.
+  Result<void> read_bus_addresses() {
     for (const std::string& entry : flags_.bus_addresses) {
-      if (entry.starts_with(process + "=")) return transport_.make_listener(entry.substr(process.size() + 1));
+      const std::size_t equals = entry.find('=');
+      const std::string process = entry.substr(0, equals);
+      if (equals == std::string::npos || process.empty()) {
+        return Error{Errc::kInvalidArgument, fmt::format("--bus-address {}: expected PROCESS=ADDRESS", entry)};
+      }
+      ASSIGN(Address address, parse_address(entry.substr(equals + 1)));
+      if (address.scheme == Address::Scheme::kTcp) {
+        const std::size_t colon = address.rest.rfind(':');
+        const std::string host = address.rest.substr(0, colon);
+        if (is_host_name(host)) {
+          ASSIGN(const auto addresses, look_up_host(host));
+          const bool is_v6 = addresses.front().find(':') != std::string::npos;
+          address.rest.replace(0, colon, is_v6 ? "[" + addresses.front() + "]" : addresses.front());
+        }
+      }
+      bus_addresses_[process] = address.text();
     }
+    return ok();
+  }
+
+  Result<std::unique_ptr<LaneListener>> make_listener(const std::string& process) {
+    const auto address = bus_addresses_.find(process);
+    if (address != bus_addresses_.end()) return transport_.make_listener(address->second);
     const std::string directory = flags_.run_dir + "/" + process;
     TRY(make_private_directory(directory));
     return transport_.make_listener("ipc://" + directory + "/bus.sock");
@@ -176,13 +208,14 @@ class Server {
 
   Result<void> start() {
     ASSIGN(auto apps, read_apps(flags_));
+    TRY(read_bus_addresses());
     TRY(watch_signals());
     TRY(gateway_.start());
     expect_compartments();
     TRY(link_runtime());
     apps_ = apps;
     TRY(gateway_.set_apps(std::move(apps)));
-    ASSIGN(const std::uint16_t admin, gateway_.open_admin(flags_.admin_port));
+    ASSIGN(const std::uint16_t admin, gateway_.open_admin(flags_.admin_address, flags_.admin_port));
     TRY(gateway_.write_ports());
     TRY(replace_file(flags_.run_dir + "/gateway.pid", fmt::format("{}\n", ::getpid())));
     if (!flags_.apps_file.empty()) {
@@ -276,7 +309,8 @@ class Server {
   Transport transport_;
   Gateway gateway_;
   std::unique_ptr<sdk::Process> runtime_;
-  std::vector<AppConfig> apps_;  // as last read
+  std::map<std::string, std::string> bus_addresses_;  // of capabilities that have another than the default
+  std::vector<AppConfig> apps_;                       // as last read
   FolderWatch apps_watch_;
   LogLimit apps_log_;
   int signal_fd_ = -1;

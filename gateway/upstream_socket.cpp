@@ -39,6 +39,10 @@ int pending_error(int fd) {
 
 }  // namespace
 
+bool Endpoint::operator==(const Endpoint& other) const {
+  return size == other.size && std::memcmp(&address, &other.address, size) == 0;
+}
+
 Result<Endpoint> make_endpoint(std::string_view host, std::uint16_t port) {
   std::string name(host == "localhost" ? std::string_view("127.0.0.1") : host);
   if (name.size() > 2 && name.front() == '[' && name.back() == ']') name = name.substr(1, name.size() - 2);

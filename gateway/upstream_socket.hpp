@@ -22,10 +22,12 @@ struct Endpoint {
   socklen_t size = 0;
   /// "127.0.0.1:8080", as it stands in a Host header.
   std::string text;
+
+  bool operator==(const Endpoint& other) const;
 };
 
 /// An address in numbers (IPv4, IPv6 with or without brackets) or `localhost`. Other names are
-/// kInvalidArgument: looking them up would block the loop.
+/// kInvalidArgument: they are looked up first (bus/host_lookup.hpp).
 Result<Endpoint> make_endpoint(std::string_view host, std::uint16_t port);
 
 /// A connected TCP socket that this side opened. One reading and one writing coroutine at a time.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -13,12 +14,18 @@
 #include "bus/log.hpp"
 #include "bus/transport.hpp"
 #include "config-cache/durable_file.hpp"
+#include "sdk/counters.hpp"
 #include "sdk/process.hpp"
 #include "sdk/watchdog.hpp"
 
 namespace caisson::sdk {
 
 namespace {
+
+/// When the event loop last turned, seconds of the system's monotonic clock: what --health looks at.
+constexpr std::string_view kAlive = "alive_seconds";
+constexpr Nanos kHeartbeat = std::chrono::seconds(1);
+constexpr std::uint64_t kLongestSilence = 5;
 
 struct Flags {
   std::vector<std::string> addresses;
@@ -29,6 +36,7 @@ struct Flags {
   std::string log_level = "info";
   bool log_as_json = false;
   bool print_manifest = false;
+  bool health = false;
   unsigned drain_seconds = 5;
   unsigned watchdog_ms = 2000;
   std::vector<std::string> rest;
@@ -59,6 +67,8 @@ std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& fl
   app.add_option("--log-level", flags.log_level, "debug, info, warn, error or fatal");
   app.add_flag("--log-as-json", flags.log_as_json, "Log JSON lines");
   app.add_flag("--print-manifest", flags.print_manifest, "Print the manifest and exit");
+  app.add_flag("--health", flags.health,
+               "Say whether the process with this --run-dir and --instance lives and its loop turns; exit code 0 or 1");
   app.add_option("--drain-seconds", flags.drain_seconds, "Longest time to finish requests after SIGTERM");
   app.add_option("--watchdog-ms", flags.watchdog_ms, "End the process when its loop is stuck this long; 0: never");
   app.allow_extras();
@@ -70,6 +80,14 @@ std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& fl
   flags.rest = app.remaining();
   if (flags.instance.empty()) flags.instance = process_name(name, flags);
   return std::nullopt;
+}
+
+std::uint64_t seconds_now() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(SystemClock().now()).count());
+}
+
+std::string counters_path(std::string_view name, const Flags& flags) {
+  return std::filesystem::absolute(fmt::format("{}/{}/{}.counters", flags.run_dir, name, flags.instance));
 }
 
 Result<void> make_folder(const std::string& path, std::string_view flag) {
@@ -112,7 +130,7 @@ int serve(std::string_view name, const Flags& flags, const MakeCapability& make)
   if (!flags.run_dir.empty()) {
     const std::string own = flags.run_dir + "/" + process_name(name, flags);
     if (const auto made = make_folder(own, "--run-dir"); !made) return fail(made.error());
-    options.counters_path = std::filesystem::absolute(own + "/" + flags.instance + ".counters");
+    options.counters_path = counters_path(name, flags);
     const std::string pid_file = fmt::format("{}/{}.pid", flags.run_dir, flags.instance);
     const auto written = config::write_file_durably(pid_file, std::to_string(::getpid()) + "\n");
     if (!written) return fail(written.error());
@@ -138,8 +156,33 @@ int serve(std::string_view name, const Flags& flags, const MakeCapability& make)
   std::optional<Watchdog> watchdog;
   if (flags.watchdog_ms > 0) watchdog.emplace(loop, std::chrono::milliseconds(flags.watchdog_ms));
 
+  Counter alive = process.counters().gauge(kAlive);
+  Timer heartbeat(loop, [&] {
+    alive.set(seconds_now());
+    heartbeat.start_after(kHeartbeat);
+  });
+  alive.set(seconds_now());
+  heartbeat.start_after(kHeartbeat);
+
   loop.run();
   log(LogLevel::kInfo, "stopped");
+  return 0;
+}
+
+/// For container engines: in the container there is nothing to ask but the counters.
+int health(std::string_view name, const Flags& flags) {
+  const auto values = read_counters(counters_path(name, flags));
+  if (!values) {
+    std::fprintf(stderr, "%s\n", values.error().message.c_str());
+    return 1;
+  }
+  const auto alive = std::ranges::find(*values, kAlive, &CounterValue::name);
+  const std::uint64_t now = seconds_now();
+  if (alive == values->end() || alive->value > now || now - alive->value > kLongestSilence) {
+    std::fprintf(stderr, "the event loop has not turned for %llu s\n",
+                 static_cast<unsigned long long>(alive == values->end() ? 0 : now - std::min(now, alive->value)));
+    return 1;
+  }
   return 0;
 }
 
@@ -157,7 +200,8 @@ int print_manifest(std::string_view name, const Flags& flags, const MakeCapabili
 int run(int argc, char** argv, std::string_view name, const MakeCapability& make) {
   Flags flags;
   if (const auto done = parse(argc, argv, name, flags)) return *done;
-  return flags.print_manifest ? print_manifest(name, flags, make) : serve(name, flags, make);
+  if (flags.print_manifest) return print_manifest(name, flags, make);
+  return flags.health ? health(name, flags) : serve(name, flags, make);
 }
 
 }  // namespace caisson::sdk
