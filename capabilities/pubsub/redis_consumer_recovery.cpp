@@ -155,7 +155,11 @@ Task<void> RedisConsumer::renew_leases() {
       auto renewing = renew();
       done = co_await std::move(renewing);
     }
-    if (!done) note_trouble("renew the lease of what is in hand", done.error());
+    if (!done) {
+      note_trouble("renew the lease of what is in hand", done.error());
+    } else if (!wants_new()) {
+      note_well();  // else a read says so
+    }
   }
 }
 
