@@ -341,6 +341,7 @@ TEST_F(KafkaBrokerTest, InAStormOfRebalancesEveryMessageIsProcessed) {
       const auto third = node(of);
       third->subscribe(loop_, topic_);
       while (third->inbox.acknowledged == 0) {
+        pass(50ms);
         publish_many(*first, published, published + 50);
         published += 50;
       }
