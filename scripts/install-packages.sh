@@ -13,7 +13,7 @@ packages="
   libhiredis-dev librdkafka-dev
   python3 curl wrk sqlite3"
 if [ "${1:-}" = --test ]; then
-  packages="$packages redis-server redis-tools openssl"
+  packages="$packages redis-server redis-tools openssl maven openjdk-17-jre-headless"
 fi
 
 missing=""
