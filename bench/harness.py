@@ -14,13 +14,15 @@ import urllib.request
 
 
 class Runtime:
-    """`resources`: documents of a resources folder; without them, the embedded default."""
+    """`resources`: documents of a resources folder; without them, the embedded default. It is ready when
+    `/v1.0/healthz` and what `require` asks of it say so."""
 
-    def __init__(self, build, resources="", flags=()):
+    def __init__(self, build, resources="", flags=(), require=""):
+        self.require = require
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="caisson-bench-"))
         self.run_dir = self.folder / "run"
         command = [str(build / "bin/caisson"), "up", "--app-id", "bench", "--dapr-http-port", "0",
-                   "--admin-port", "0", "--run-dir", str(self.run_dir),
+                   "--dapr-grpc-port", "0", "--admin-port", "0", "--run-dir", str(self.run_dir),
                    "--data-dir", str(self.folder / "data"), "--log-level", "error", *flags]
         if resources:
             (self.folder / "resources").mkdir()
@@ -46,7 +48,8 @@ class Runtime:
 
     def _healthy(self):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1.0/healthz", timeout=1) as reply:
+            path = f"http://127.0.0.1:{self.port}/v1.0/healthz?require={self.require}"
+            with urllib.request.urlopen(path, timeout=1) as reply:
                 return reply.status == 204
         except OSError:
             return False
@@ -55,6 +58,13 @@ class Runtime:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def component(name, kind, metadata):
+    """A component's document."""
+    return json.dumps({"apiVersion": "dapr.io/v1alpha1", "kind": "Component", "metadata": {"name": name},
+                       "spec": {"type": kind, "version": "v1",
+                                "metadata": [{"name": key, "value": value} for key, value in metadata.items()]}})
 
 
 class Redis:
@@ -80,8 +90,7 @@ class Redis:
             return False
 
     def component(self, name, kind):
-        return (f"apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\nspec:\n  type: {kind}\n"
-                f"  version: v1\n  metadata:\n  - name: redisHost\n    value: 127.0.0.1:{self.port}\n")
+        return component(name, kind, {"redisHost": f"127.0.0.1:{self.port}"})
 
     def benchmark(self, seconds):
         """redis-benchmark's requests/s for GET and SET: 32 connections, no pipelining, 128 bytes."""
@@ -89,6 +98,13 @@ class Redis:
                               "-n", str(seconds * 60000), "-t", "get,set", "--csv"],
                              capture_output=True, text=True, check=True).stdout
         return {name.lower(): float(rate) for name, rate in re.findall(r'^"(GET|SET)","([\d.]+)"', out, re.M)}
+
+    def benchmark_xadd(self, value):
+        """redis-benchmark's XADD/s: 32 connections, no pipelining."""
+        out = subprocess.run(["redis-benchmark", "-p", str(self.port), "-c", "32", "-n", "200000", "--csv", "XADD",
+                              "reference", "*", "data", value, "metadata", "{}"],
+                             capture_output=True, text=True, check=True).stdout
+        return float(out.splitlines()[-1].split('","')[1])
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -16,19 +16,19 @@ import json
 import multiprocessing
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
+import harness
 import processes
 import state
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/kafka"))
 VALUE = json.dumps({"order": "x" * 115})  # 128 bytes
 
 PUBLISH_SCRIPT = """
@@ -42,8 +42,9 @@ end
 class Server:
     """What a backend needs running: its component's type and metadata, its pid, and its reference."""
 
-    def __init__(self, kind, metadata=None, pid=None, reference=None):
+    def __init__(self, kind, metadata=None, pid=None, reference=None, process="pubsub"):
         self.kind, self.metadata, self.pid, self.reference = kind, metadata or {}, pid, reference
+        self.process = process  # the one that serves it
 
 
 @contextlib.contextmanager
@@ -53,41 +54,38 @@ def sqlite_backend():
     yield Server("pubsub.sqlite", reference=reference)
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+@contextlib.contextmanager
+def redis_backend():
+    redis = harness.Redis()
+
+    def reference():
+        return "XADD by redis-benchmark, 32 connections, not pipelined", redis.benchmark_xadd(VALUE)
+    try:
+        yield Server("pubsub.redis", {"redisHost": f"127.0.0.1:{redis.port}"}, redis.process.pid, reference)
+    finally:
+        redis.stop()
 
 
 @contextlib.contextmanager
-def redis_backend():
-    """A server as Debian starts it for most: in memory, nothing forced to disk."""
-    port = free_port()
-    folder = tempfile.mkdtemp(prefix="caisson-bench-")
-    process = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-                                "--dir", folder], stdout=subprocess.DEVNULL)
+def kafka_backend():
+    import kafka_server  # needs Java, and kcat; only where it is asked for
 
-    def ping():
-        return subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True, check=False).returncode == 0
-
-    def reference():
-        out = subprocess.run(["redis-benchmark", "-p", str(port), "-c", "32", "-n", "200000", "--csv", "XADD",
-                              "reference", "*", "data", VALUE, "metadata", "{}"],
-                             capture_output=True, text=True, check=True).stdout
-        return "XADD by redis-benchmark, not pipelined", float(out.splitlines()[-1].split('","')[1])
-    try:
-        while not ping():
-            if process.poll() is not None:
-                sys.exit("redis-server did not start")
-            time.sleep(0.01)
-        yield Server("pubsub.redis", {"redisHost": f"127.0.0.1:{port}"}, process.pid, reference)
-    finally:
-        process.terminate()
-        process.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+    with kafka_server.KafkaServer() as kafka:
+        def reference():
+            count = 200000
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write((VALUE + "\n") * count)
+                file.flush()
+                began = time.monotonic()
+                subprocess.run(["kcat", "-P", "-b", kafka.address, "-t", "reference", "-X", "acks=all", "-X",
+                                "enable.idempotence=true", "-l", file.name], check=True)
+            return "librdkafka alone (kcat), idempotent, acks=all", count / (time.monotonic() - began)
+        yield Server("pubsub.kafka", {"brokers": kafka.address, "authType": "none", "initialOffset": "oldest",
+                                      "concurrency": "10"},
+                     kafka.process.pid, reference, "pubsub.kafka")
 
 
-BACKENDS = {"sqlite": sqlite_backend, "redis": redis_backend}
+BACKENDS = {"sqlite": sqlite_backend, "redis": redis_backend, "kafka": kafka_backend}
 
 
 class Taker(asyncio.Protocol):
@@ -131,45 +129,10 @@ def run_app(listener):
     asyncio.run(serve())
 
 
-class Runtime:
-    def __init__(self, build, server, app_port):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="caisson-bench-"))
-        self.run_dir = self.folder / "run"
-        resources = self.folder / "resources"
-        resources.mkdir()
-        component = {"apiVersion": "dapr.io/v1alpha1", "kind": "Component", "metadata": {"name": "pubsub"},
-                     "spec": {"type": server.kind, "version": "v1",
-                              "metadata": [{"name": k, "value": v} for k, v in server.metadata.items()]}}
-        (resources / "pubsub.yaml").write_text(json.dumps(component))
-        self.process = subprocess.Popen(
-            [str(build / "bin/caisson"), "up", "--app-id", "bench", "--app-port", str(app_port),
-             "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--admin-port", "0", "--run-dir", str(self.run_dir),
-             "--data-dir", str(self.folder / "data"), "--resources-path", str(resources), "--log-level", "error"])
-        give_up = time.monotonic() + 30
-        while not self._ready():
-            if self.process.poll() is not None or time.monotonic() > give_up:
-                sys.exit("the runtime did not become ready")
-            time.sleep(0.01)
-
-    def _ready(self):
-        try:
-            self.port = json.loads((self.run_dir / "gateway.json").read_text())["apps"][0]["http"]
-            path = f"http://127.0.0.1:{self.port}/v1.0/healthz?require=pubsub,pubsub"
-            with urllib.request.urlopen(path, timeout=1) as reply:
-                return reply.status == 204
-        except (OSError, ValueError, LookupError):
-            return False
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
 def measure(name, runtime, pids, topic, connections, seconds, wait_for_all):
     before = {process: processes.cpu_seconds(pid) for process, pid in pids.items()}
     taken, began = Taker.TAKEN.value, time.monotonic()
-    result = state.wrk(runtime.port, PUBLISH_SCRIPT % (VALUE, topic), connections, seconds)
+    result = harness.wrk(runtime.port, PUBLISH_SCRIPT % (VALUE, topic), connections, seconds)
     published, backlog = result["requests"] - result["errors"], 0
     if wait_for_all:
         backlog = published - (Taker.TAKEN.value - taken)
@@ -201,14 +164,15 @@ def main():
     app = multiprocessing.get_context("fork").Process(target=run_app, args=(listener,), daemon=True)
     app.start()
     with BACKENDS[arguments.pubsub]() as server:
-        runtime = Runtime(arguments.build, server, listener.getsockname()[1])
+        runtime = harness.Runtime(arguments.build, harness.component("pubsub", server.kind, server.metadata),
+                                  ("--app-port", str(listener.getsockname()[1])), require="pubsub,pubsub")
         try:
             print(f"command: bench/pubsub.py --pubsub {arguments.pubsub} --seconds {arguments.seconds}; nothing pinned")
             pids = {**processes.pids(runtime.run_dir), "app": app.pid}
             pids.pop("caisson", None)
             if server.pid is not None:
                 pids["server"] = server.pid
-            state.wrk(runtime.port, PUBLISH_SCRIPT % (VALUE, "warm"), 4, 1)
+            harness.wrk(runtime.port, PUBLISH_SCRIPT % (VALUE, "warm"), 4, 1)
             rows = [measure("publish", runtime, pids, "stored", connections, arguments.seconds, False)
                     for connections in (1, 32)]
             rows += [measure("publish to app", runtime, pids, "taken", connections, arguments.seconds, True)
@@ -216,8 +180,9 @@ def main():
             name, reference = server.reference()
             best = max(row["rate"] for row in rows if row["operation"] == "publish")
             print(f"reference, {name}: {reference:.0f}/s; publish at its best is {best / reference:.2f} of it")
-            memory = processes.memory(pids["pubsub"])
-            print(f"memory of pubsub: PSS {memory['pss']} KiB  private dirty {memory['private_dirty']} KiB")
+            memory = processes.memory(pids[server.process])
+            print(f"memory of {server.process}: PSS {memory['pss']} KiB  private dirty {memory['private_dirty']} KiB  "
+                  f"threads {memory['threads']}")
             if arguments.json:
                 arguments.json.write_text(json.dumps({"pubsub": arguments.pubsub, "rows": rows, "reference": reference,
                                                       "memory": memory}, indent=1))
