@@ -1,8 +1,10 @@
 #include "capabilities/config/items/subscription.hpp"
 
+#include <fmt/format.h>
 #include <sodium.h>
 
 #include <algorithm>
+#include <random>
 #include <string_view>
 
 namespace caisson::items {
@@ -33,6 +35,24 @@ bool Subscription::covers(const std::string& key) const {
 bool Subscription::covers(const Subscription& other) const {
   if (keys.empty()) return true;
   return !other.keys.empty() && std::ranges::includes(keys, other.keys);
+}
+
+std::string new_subscription_id() {
+  std::random_device random;
+  const auto word = [&random] { return static_cast<std::uint32_t>(random()); };
+  const std::uint32_t a = word();
+  const std::uint32_t b = word();
+  const std::uint32_t c = word();
+  const std::uint32_t d = word();
+  return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:04x}{:08x}", a, b >> 16, b & 0xFFF, 0x8000 | (c >> 18), c & 0xFFFF,
+                     d);
+}
+
+std::size_t key_bytes(const Subscription& subscription, const Told& told) {
+  std::size_t bytes = 0;
+  for (const std::string& key : subscription.keys) bytes += key.size();
+  for (const auto& [key, fingerprint] : told) bytes += key.size() + fingerprint.size();
+  return bytes;
 }
 
 }  // namespace caisson::items

@@ -31,4 +31,10 @@ struct Subscription {
 /// What an app was told last, by key; a key that is not there was told to be gone, or never there.
 using Told = std::map<std::string, Fingerprint, std::less<>>;
 
+/// A random UUID.
+std::string new_subscription_id();
+
+/// What remembering the two takes, nearly.
+std::size_t key_bytes(const Subscription& subscription, const Told& told);
+
 }  // namespace caisson::items

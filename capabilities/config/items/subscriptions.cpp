@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
 #include <set>
 
 namespace caisson::items {
@@ -24,25 +23,7 @@ constexpr Nanos kRestorePatience = std::chrono::seconds(5);
 /// the app may be making it from within an update.
 constexpr Nanos kHandOver = std::chrono::seconds(1);
 
-std::string new_id() {
-  std::random_device random;
-  const auto word = [&random] { return static_cast<std::uint32_t>(random()); };
-  const std::uint32_t a = word();
-  const std::uint32_t b = word();
-  const std::uint32_t c = word();
-  const std::uint32_t d = word();
-  return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:04x}{:08x}", a, b >> 16, b & 0xFFF, 0x8000 | (c >> 18), c & 0xFFFF,
-                     d);
-}
-
 bool is_there(const sdk::AppState& app) { return app.reachable && app.healthy && !app.protocol.empty(); }
-
-std::size_t bytes_of(const Subscription& subscription, const Told& told) {
-  std::size_t bytes = 0;
-  for (const std::string& key : subscription.keys) bytes += key.size();
-  for (const auto& [key, fingerprint] : told) bytes += key.size() + fingerprint.size();
-  return bytes;
-}
 
 }  // namespace
 
@@ -144,7 +125,7 @@ Task<Result<std::string>> Subscriptions::subscribe(std::string app, std::string 
 
   SubscriptionLog::Stored added;
   for (const auto& [key, item] : items) added.told.emplace(key, fingerprint_of(item));
-  added.subscription.id = new_id();
+  added.subscription.id = new_subscription_id();
   added.subscription.app = std::move(app);
   added.subscription.store = std::move(store);
   added.subscription.keys = std::move(keys);
@@ -228,13 +209,13 @@ Result<void> Subscriptions::within_limits(const SubscriptionLog::Stored& added,
                                           const std::vector<ActivePtr>& replaced) const {
   std::size_t count = 1;
   std::size_t keys = std::max(added.subscription.keys.size(), added.told.size());
-  std::size_t bytes = bytes_of(added.subscription, added.told);
+  std::size_t bytes = key_bytes(added.subscription, added.told);
   if (const auto app = apps_.find(added.subscription.app); app != apps_.end()) {
     for (const ActivePtr& active : app->second) {
       if (std::ranges::find(replaced, active) != replaced.end()) continue;
       ++count;
       keys += std::max(active->subscription.keys.size(), active->told.size());
-      bytes += bytes_of(active->subscription, active->told);
+      bytes += key_bytes(active->subscription, active->told);
     }
   }
   const auto beyond = [&](std::size_t is, std::size_t most, std::string_view what) {
