@@ -23,8 +23,9 @@ constexpr std::size_t kBatchBytes = 1024 * 1024;
 /// One partition's messages in memory, whatever their number.
 constexpr std::int64_t kHeldBytes = 8 * 1024 * 1024;
 constexpr auto kSupervision = 1s;
-/// Between two questions for the end of a partition.
+/// Between two rounds of asking for the end of partitions, and how many are asked for in one.
 constexpr auto kLookInterval = 5s;
+constexpr int kLooksInARound = 8;
 constexpr int kLookTimeoutMs = 2000;
 /// For a topic that does not exist (yet), longer from time to time.
 constexpr auto kFirstSearch = 200ms;
@@ -250,12 +251,13 @@ void KafkaConsumer::Thread::supervise() {
   }
   if (now - last_look_ >= kLookInterval) {
     last_look_ = now;
-    look_at_one_partition();
+    const int looks = std::min(kLooksInARound, static_cast<int>(assigned_.size()));
+    for (int i = 0; i < looks && steady_clock::now() - now < kSupervision; ++i) look_at_next_partition();
   }
 }
 
 /// In turns, because each question may take its time.
-void KafkaConsumer::Thread::look_at_one_partition() {
+void KafkaConsumer::Thread::look_at_next_partition() {
   if (assigned_.empty()) return;
   auto next = assigned_.upper_bound(looked_at_);
   if (next == assigned_.end()) next = assigned_.begin();

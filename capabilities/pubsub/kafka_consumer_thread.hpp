@@ -47,7 +47,7 @@ class KafkaConsumer::Thread final : public KafkaClient {
   void note_problem(const rd_kafka_message_t& problem);
   void pause_and_resume();
   void supervise();
-  void look_at_one_partition();
+  void look_at_next_partition();
   void look_for_missing_topics();
   void fail(std::string reason);
 
@@ -59,6 +59,9 @@ class KafkaConsumer::Thread final : public KafkaClient {
   void assign(rd_kafka_topic_partition_list_t* list);
   bool set_start(rd_kafka_topic_partition_list_t* list);
   void revoke(rd_kafka_topic_partition_list_t* list);
+  bool commit_the_last(const rd_kafka_topic_partition_list_t* list,
+                       const std::vector<std::shared_ptr<KafkaPartition>>& going);
+  bool resume_where_we_were(rd_kafka_topic_partition_t& given);
   void wait_until_quiet(const std::vector<std::shared_ptr<KafkaPartition>>& partitions);
   [[nodiscard]] PartitionList collect_commits(const rd_kafka_topic_partition_list_t* of);
   void commit_soon();
@@ -78,8 +81,9 @@ class KafkaConsumer::Thread final : public KafkaClient {
   std::atomic<bool> stopping_{false};
 
   std::map<Key, Assigned> assigned_;
-  std::vector<std::string> topics_;  // subscribed to
-  bool topic_missing_ = false;       // one of them did not exist when last asked
+  std::map<Key, std::pair<std::int64_t, Moment>> uncommitted_;  // settled when the partition was lost
+  std::vector<std::string> topics_;                             // subscribed to
+  bool topic_missing_ = false;                                  // one of them did not exist when last asked
   std::chrono::milliseconds missing_pause_{};
   Moment next_search_{};
   Moment next_commit_{};

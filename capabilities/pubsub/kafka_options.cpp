@@ -203,7 +203,7 @@ Result<void> add_group(const Metadata& metadata, Settings& to) {
 
 Result<void> add_consumer(const Metadata& metadata, KafkaOptions& options) {
   Settings& to = options.consumer;
-  ASSIGN(options.window, count(metadata, "channelBufferSize", 256, 100'000));
+  ASSIGN(options.window, count(metadata, "channelBufferSize", 2000, 100'000));
   to.push_back({"enable.auto.commit", "false", ""});
   to.push_back({"enable.auto.offset.store", "false", ""});
   // Of a position that retention has removed, what is left counts. A new group's first position is ours

@@ -52,7 +52,7 @@ struct KafkaOptions {
   /// Handlers of one subscription that run at once when the order does not count.
   std::size_t concurrency = 1;
   /// Messages of one partition in memory that no handler has finished.
-  std::size_t window = 256;
+  std::size_t window = 2000;
   KafkaBackoff backoff;
   Nanos publish_timeout = std::chrono::seconds(30);
 

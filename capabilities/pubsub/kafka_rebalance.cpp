@@ -20,6 +20,10 @@ constexpr int kStartTimeoutMs = 5000;
 /// on meanwhile; the group waits for this member, so it is not long.
 constexpr auto kQuietPatience = 5s;
 
+constexpr int kLastCommitAttempts = 3;
+/// How long it counts what was acknowledged and not committed. Not long: a topic may be made anew.
+constexpr auto kMemory = 5min;
+
 bool is_cooperative(rd_kafka_t* handle) { return std::strcmp(rd_kafka_rebalance_protocol(handle), "COOPERATIVE") == 0; }
 
 }  // namespace
@@ -42,9 +46,10 @@ void KafkaConsumer::Thread::assign(rd_kafka_topic_partition_list_t* list) {
   waiting_since_ = Moment::max();
   const bool positioned = set_start(list);
   for (int i = 0; i < list->cnt && positioned; ++i) {
-    const rd_kafka_topic_partition_t& given = list->elems[i];
+    rd_kafka_topic_partition_t& given = list->elems[i];
     Assigned assigned;
     assigned.shared = std::make_shared<KafkaPartition>(given.topic, given.partition);
+    if (resume_where_we_were(given)) assigned.shared->settled_before = given.offset;
     assigned.expected = given.offset;
     assigned_[{given.topic, given.partition}] = std::move(assigned);
     progress_.forget(given.topic, given.partition);
@@ -94,10 +99,11 @@ void KafkaConsumer::Thread::revoke(rd_kafka_topic_partition_list_t* list) {
   }
   if (!going.empty()) {
     gate_->post([revoked = events_.revoked, going] { revoked(going); });
-    if (!lost) {
-      wait_until_quiet(going);
-      const PartitionList commits = collect_commits(list);
-      if (commits->cnt > 0) commit_and_wait(commits.get());
+    const bool safe = !lost && commit_the_last(list, going);
+    for (const auto& partition : going) {
+      if (!safe && partition->settled_before >= 0) {
+        uncommitted_[{partition->topic, partition->number}] = {partition->settled_before, steady_clock::now()};
+      }
     }
   }
   for (const auto& partition : going) {
@@ -111,6 +117,28 @@ void KafkaConsumer::Thread::revoke(rd_kafka_topic_partition_list_t* list) {
   } else {
     rd_kafka_assign(handle_, nullptr);
   }
+}
+
+/// While members come and go, the group refuses positions under the number of its last arrangement; a
+/// moment later it takes them.
+bool KafkaConsumer::Thread::commit_the_last(const rd_kafka_topic_partition_list_t* list,
+                                            const std::vector<std::shared_ptr<KafkaPartition>>& going) {
+  wait_until_quiet(going);
+  for (int attempt = 0; attempt < kLastCommitAttempts; ++attempt) {
+    const PartitionList commits = collect_commits(list);
+    if (commits->cnt == 0 || commit_and_wait(commits.get())) return true;
+  }
+  return false;
+}
+
+/// What this process acknowledged last may not have reached the broker when it lost the partition (the
+/// broker was away, the session ran out). It still knows, so the app does not get that again.
+bool KafkaConsumer::Thread::resume_where_we_were(rd_kafka_topic_partition_t& given) {
+  const auto known = uncommitted_.extract({given.topic, given.partition});
+  if (known.empty() || steady_clock::now() - known.mapped().second > kMemory) return false;
+  if (known.mapped().first <= given.offset) return false;
+  given.offset = known.mapped().first;
+  return true;
 }
 
 void KafkaConsumer::Thread::wait_until_quiet(const std::vector<std::shared_ptr<KafkaPartition>>& partitions) {
