@@ -139,7 +139,7 @@ class Load:
     def work(self, kind, function):
         client = self.topology.client()
         number = 0
-        while not self.stopping.wait(0.004):  # a pace, so that the engine on the same machine gets its turn
+        while not self.stopping.wait(0.02):  # a pace, so that the engine on the same machine gets its turn
             number += 1
             try:
                 wrong = function(client, number)
