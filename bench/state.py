@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""State GET and SET over HTTP on the embedded default, at 1 and 32 connections.
+"""State GET and SET over HTTP on the embedded default or on Redis, at 1 and 32 connections.
 
 Starts a runtime of its own (release build), loads it with wrk, and prints requests/s, latency, CPU
-time per request of each process, and each process's memory. The reference of the same run is a
-single-threaded SQLite loop with the same durability (WAL, synchronous=FULL), one write per commit.
+time per request of each process, and each process's memory. The reference of the same run is, for
+sqlite, a single-threaded SQLite loop with the same durability (WAL, synchronous=FULL), one write per
+commit; for redis, redis-benchmark with as many connections on the same server.
 
 Nothing is pinned: processes and load generator share the machine's CPUs, as they do for a user.
 """
@@ -25,6 +26,9 @@ import urllib.request
 import processes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+from redis_server import RedisServer  # noqa: E402 the tests' own real server
+
 VALUE = json.dumps("x" * 126)  # 128 bytes with its quotes
 
 SET_SCRIPT = """
@@ -45,12 +49,17 @@ end
 
 
 class Runtime:
-    def __init__(self, build):
+    def __init__(self, build, redis=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="caisson-bench-"))
         self.run_dir = self.folder / "run"
         command = [str(build / "bin/caisson"), "up", "--app-id", "bench", "--dapr-http-port", "0",
                    "--admin-port", "0", "--run-dir", str(self.run_dir),
                    "--data-dir", str(self.folder / "data"), "--log-level", "error"]
+        if redis is not None:
+            resources = self.folder / "resources"
+            resources.mkdir()
+            (resources / "statestore.yaml").write_text(redis.component("statestore", "state.redis"))
+            command += ["--resources-path", str(resources)]
         began = time.monotonic()
         self.process = subprocess.Popen(command)
         self.port = self._port()
@@ -114,22 +123,35 @@ def sqlite_reference(seconds):
     return rate
 
 
+def redis_reference(redis, seconds):
+    """What redis-benchmark gets of the same server; {operation: requests per second}."""
+    count = str(20000 * seconds)
+    out = subprocess.run(["redis-benchmark", "-p", str(redis.port), "-c", "32", "-n", count, "-d", "128", "-r", "1000",
+                          "-t", "get,set", "--csv"], capture_output=True, text=True, check=True).stdout
+    rates = dict(re.findall(r'^"(GET|SET)","([\d.]+)"', out, re.M))
+    return {name.lower(): float(rate) for name, rate in rates.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--store", choices=("sqlite", "redis"), default="sqlite")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--json", type=pathlib.Path, help="also write the figures here")
     arguments = parser.parse_args()
 
-    runtime = Runtime(arguments.build)
+    redis = RedisServer(append_only=False) if arguments.store == "redis" else None
+    runtime = Runtime(arguments.build, redis)
     rows = []
     try:
-        print(f"command: bench/state.py --seconds {arguments.seconds}; nothing pinned")
+        print(f"command: bench/state.py --store {arguments.store} --seconds {arguments.seconds}; nothing pinned")
         print(f"start to healthy: {runtime.start_seconds * 1000:.0f} ms")
         wrk(runtime.port, SET_SCRIPT % VALUE, 4, 1)
         for name, script in (("get", GET_SCRIPT), ("set", SET_SCRIPT % VALUE)):
             for connections in (1, 32):
                 pids = processes.pids(runtime.run_dir)
+                if redis is not None:
+                    pids["redis"] = redis.process.pid
                 before = {process: processes.cpu_seconds(pid) for process, pid in pids.items()}
                 result = wrk(runtime.port, script, connections, arguments.seconds)
                 cpu = {process: (processes.cpu_seconds(pid) - before[process]) * 1e6 / result["requests"]
@@ -138,9 +160,15 @@ def main():
                 spent = "  ".join(f"{process} {us:.1f}" for process, us in cpu.items() if us >= 0.05)
                 print(f"{name} {connections:>3} connections: {result['rate']:>9.0f} req/s  p50 {result['p50']}  "
                       f"p99 {result['p99']}  errors {result['errors']}  CPU us/request: {spent}")
-        reference = sqlite_reference(2)
-        best = max(row["rate"] for row in rows if row["operation"] == "set")
-        print(f"reference, SQLite alone, one write per commit: {reference:.0f} sets/s; ratio {best / reference:.2f}")
+        best = {name: max(row["rate"] for row in rows if row["operation"] == name) for name in ("get", "set")}
+        if redis is None:
+            reference = sqlite_reference(2)
+            print(f"reference, SQLite alone, one write per commit: {reference:.0f} sets/s; "
+                  f"ratio {best['set'] / reference:.2f}")
+        else:
+            reference = redis_reference(redis, arguments.seconds)
+            print("reference, redis-benchmark -c 32 -d 128: " + ", ".join(
+                f"{name} {rate:.0f}/s, ratio {best[name] / rate:.2f}" for name, rate in reference.items()))
         memory = {process: processes.memory(pid) for process, pid in processes.pids(runtime.run_dir).items()}
         for process, m in memory.items():
             print(f"memory {process:<10} PSS {m['pss']:>6} KiB  private dirty {m['private_dirty']:>6} KiB  "
@@ -148,9 +176,11 @@ def main():
         print(f"memory all        PSS {sum(m['pss'] for m in memory.values())} KiB")
         if arguments.json:
             arguments.json.write_text(json.dumps({"start_seconds": runtime.start_seconds, "rows": rows,
-                                                  "sqlite_reference": reference, "memory": memory}, indent=1))
+                                                  f"{arguments.store}_reference": reference, "memory": memory}, indent=1))
     finally:
         runtime.stop()
+        if redis is not None:
+            redis.close()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "capabilities/state/memory_store.hpp"
+#include "capabilities/state/redis_store.hpp"
 #include "capabilities/state/sqlite_store.hpp"
 #include "capabilities/state/wall_time.hpp"
 
@@ -39,6 +40,13 @@ Task<Opened> open_sqlite(sdk::Context& context, const sdk::ComponentSpec& spec, 
   co_return co_await std::move(task);
 }
 
+Task<Opened> open_redis(sdk::Context& context, const sdk::ComponentSpec& spec, Deadline deadline) {
+  CO_ASSIGN(redis::Settings settings, redis::Settings::parse(spec.metadata));
+  std::function<void()> changed = [&context] { context.status_changed(); };
+  auto task = RedisStore::open(context.loop(), std::move(settings), std::move(changed), deadline);
+  co_return co_await std::move(task);
+}
+
 struct StoreType {
   std::string_view name;
   bool exclusive;
@@ -49,6 +57,7 @@ struct StoreType {
 constexpr StoreType kStoreTypes[] = {
     {"state.sqlite", true, open_sqlite},
     {"state.sqlite3", true, open_sqlite},
+    {"state.redis", false, open_redis},
     {"state.in-memory", false, open_memory},
 };
 

@@ -2,14 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace caisson::state {
 
 namespace {
 
-/// Keys of a bulk get between two turns of the loop: others are served in between.
-constexpr std::size_t kKeysPerTurn = 64;
+/// Keys of a bulk get that are asked for together: between two such pieces others are served.
+constexpr std::size_t kMostKeysTogether = 64;
+/// Fewer at first: how large the values are is not known, and all of a piece are in memory at once.
+constexpr std::size_t kFirstKeysTogether = 8;
 
 Error bad(std::string message) { return {Errc::kUnknown, std::move(message)}; }
 
@@ -49,6 +52,7 @@ Result<Write> write_of(const Selected& selected, Change change) {
   write.form = change.form;
   write.if_match = std::move(change.etag);
   write.first_write = change.concurrency == "first-write";
+  write.strong = change.consistency == "strong";
   return write;
 }
 
@@ -91,19 +95,28 @@ Task<Result<std::vector<Found>>> Service::get_many(Selected selected, std::vecto
   std::vector<Found> all;
   all.reserve(keys.size());
   std::size_t size = 0;
-  for (const std::string& user_key : keys) {
-    CO_ASSIGN(std::string key, stored_key(selected, user_key));
-    auto task = selected.component->store->get(std::move(key), deadline);
-    Found found = co_await std::move(task);
-    if (found && *found) size += (*found)->value.size();
+  std::size_t together = kFirstKeysTogether;
+  while (all.size() < keys.size()) {
+    std::vector<std::string> piece;
+    for (std::size_t i = all.size(); i < keys.size() && piece.size() < together; ++i) {
+      CO_ASSIGN(std::string key, stored_key(selected, keys[i]));
+      piece.push_back(std::move(key));
+    }
+    auto task = selected.component->store->get_many(std::move(piece), deadline);
+    std::vector<Found> found = co_await std::move(task);
+    for (Found& one : found) {
+      if (one && *one) size += (*one)->value.size();
+      all.push_back(std::move(one));
+    }
     if (size > limit) {
       co_return Error{Errc::kOutOfRange, fmt::format("the values are more than {} bytes together", limit)};
     }
-    all.push_back(std::move(found));
-    if (all.size() % kKeysPerTurn == 0) {
-      if (deadline.passed(loop_.now())) co_return Error{Errc::kDeadlineExceeded, "not all keys were read in time"};
-      co_await loop_.sleep_until(Deadline::at(loop_.now()));
-    }
+    if (all.size() == keys.size()) break;
+    if (deadline.passed(loop_.now())) co_return Error{Errc::kDeadlineExceeded, "not all keys were read in time"};
+    // As many as will fit if the next are no larger than those so far.
+    const std::size_t average = size / all.size() + 1;
+    together = std::clamp<std::size_t>((limit - size) / average, 1, kMostKeysTogether);
+    co_await loop_.sleep_until(Deadline::at(loop_.now()));
   }
   co_return all;
 }

@@ -34,6 +34,8 @@ struct Write {
   bool first_write = false;
   /// The value ends after so many seconds; zero: never.
   std::int64_t ttl_seconds = 0;
+  /// Acknowledged only when the store's replicas have it too, where it has any.
+  bool strong = false;
 };
 
 /// The writes of one request.
@@ -72,6 +74,9 @@ class Store {
   virtual ~Store() = default;
 
   virtual Task<Result<std::optional<Entry>>> get(std::string key, Deadline deadline) = 0;
+  /// Several keys, one answer each, in order. As it stands: one after the other; a store that is
+  /// reached over a network asks for all at once.
+  virtual Task<std::vector<Result<std::optional<Entry>>>> get_many(std::vector<std::string> keys, Deadline deadline);
 
   /// Executes a batch; one result per write, in order. Returns once what was written is as durable
   /// as this store can make it. An error means that the batch as a whole failed: kUnavailable,
