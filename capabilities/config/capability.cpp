@@ -87,11 +87,13 @@ Generation default_documents() {
 }
 
 ConfigCapability::ConfigCapability(sdk::Context& context)
-    : context_(context), next_scan_(context.loop(), [this] { scan(); }) {}
+    : context_(context), next_scan_(context.loop(), [this] { scan(); }), items_(context), items_http_(items_) {}
 
 void ConfigCapability::define(sdk::Definition& definition) {
   definition.manifest().publishes_config = true;
   definition.manifest().takes_config = false;  // it makes them
+  definition.manifest().calls = {"app", "secrets.resolve"};
+  items_http_.define(definition);
 }
 
 void ConfigCapability::start() {
@@ -114,6 +116,7 @@ void ConfigCapability::start() {
       log(LogLevel::kError, fmt::format("{}; only what the folders say now is known", last.error().message));
     }
   }
+  items_.start();
   watched_folders_ = flags_.folders;
   for (const std::string& file : flags_.configurations) watched_folders_.push_back(folder_of(file));
   watch_.emplace(context_.loop(), [this] { folders_changed(); });
@@ -145,10 +148,11 @@ void ConfigCapability::publish() {
   std::vector<Problem> problems = resources_->problems();
   Compiled compiled = compile(documents);
   problems.insert(problems.end(), compiled.problems.begin(), compiled.problems.end());
-  own_components_ = compiled.audiences["config"].components;
+  Generation own = std::move(compiled.audiences["config"]);
   compiled.audiences.erase("config");  // stays in this process
   // Without the --config files the access rules are not known: then nobody is told anything.
   if (!resources_->complete()) return report(std::move(problems));
+  serve_own(std::move(own));
   // An audience that lost its last component is told so.
   for (const auto& [name, audience] : audiences_) compiled.audiences.try_emplace(name).first->second.audience = name;
   bool any = false;
@@ -184,6 +188,14 @@ Result<bool> ConfigCapability::publish_to(const std::string& name, Generation ge
   context_.publish_config(name, std::move(snapshot));
   context_.status_changed();
   return true;
+}
+
+/// Configuration stores are this process's own components.
+void ConfigCapability::serve_own(Generation generation) {
+  std::string content = encode(generation);
+  if (content == own_content_) return;
+  own_content_ = std::move(content);
+  items_.configure(generation);
 }
 
 /// Remembers the documents in force for the next start.
@@ -223,22 +235,6 @@ void ConfigCapability::config_answered(const std::string& audience, std::uint64_
   }
   found->second.refused = reason;
   context_.status_changed();
-}
-
-std::vector<sdk::ComponentStatus> ConfigCapability::components() const {
-  std::vector<sdk::ComponentStatus> out;
-  for (const Component& component : own_components_) {
-    sdk::ComponentStatus status;
-    status.name = component.name;
-    status.type = component.type;
-    status.version = component.version;
-    status.state = sdk::ComponentState::kDown;
-    status.reason = fmt::format("component type '{}' is not known here ({})", component.type, place(component.origin));
-    status.ignore_errors = component.ignore_errors;
-    status.scopes = component.scopes;
-    out.push_back(std::move(status));
-  }
-  return out;
 }
 
 std::string ConfigCapability::metadata() const {

@@ -10,6 +10,8 @@
 #include "bus/log.hpp"
 #include "capabilities/config/compiler.hpp"
 #include "capabilities/config/folder_watch.hpp"
+#include "capabilities/config/items/dapr_http.hpp"
+#include "capabilities/config/items/service.hpp"
 #include "capabilities/config/resources_folder.hpp"
 #include "config-cache/durable_file.hpp"
 #include "sdk/capability.hpp"
@@ -25,21 +27,24 @@ struct Flags {
 Result<Flags> parse_flags(const std::vector<std::string>& arguments);
 
 /// Reads the resources, watches them, and publishes a generation to each audience whose documents
-/// changed. Everybody keeps the last one when this process is away.
+/// changed. Everybody keeps the last one when this process is away. Beside that it serves configuration
+/// stores (items/), which never hold publishing up.
 ///
 /// In its data folder: `resources.snapshot`, the documents last in force, so that a file that broke
 /// or a folder that emptied while this process was away is seen as that; `term`, which grows with
-/// every start.
+/// every start; what items/ keeps there.
 class ConfigCapability final : public sdk::Capability {
  public:
   explicit ConfigCapability(sdk::Context& context);
 
   void define(sdk::Definition& definition) override;
   void start() override;
+  void app_changed(const sdk::AppState& app) override { items_.app_changed(app); }
   void config_answered(const std::string& audience, std::uint64_t term, std::uint64_t sequence,
                        const Error* refused) override;
-  [[nodiscard]] std::vector<sdk::ComponentStatus> components() const override;
+  [[nodiscard]] std::vector<sdk::ComponentStatus> components() const override { return items_.status(); }
   [[nodiscard]] std::string metadata() const override;
+  Task<void> drain(Deadline deadline) override { return items_.drain(deadline); }
 
  private:
   /// What an audience was given, and what it said to that.
@@ -55,6 +60,7 @@ class ConfigCapability final : public sdk::Capability {
   void scan();
   void publish();
   Result<bool> publish_to(const std::string& name, Generation generation);
+  void serve_own(Generation generation);
   void keep(const Generation& documents);
   void report(std::vector<Problem> problems);
 
@@ -71,11 +77,13 @@ class ConfigCapability final : public sdk::Capability {
   std::map<std::string, Audience> audiences_;
   std::optional<DurableFile> last_documents_;
   std::string last_documents_bytes_;
-  std::vector<Component> own_components_;
+  std::string own_content_;  // the snapshot of what items_ serves
   std::vector<Problem> problems_;
   sdk::Counter publications_;
   sdk::Counter scans_;
   sdk::Counter problem_count_;
+  items::ItemsService items_;
+  items::DaprHttp items_http_;
 };
 
 /// The term of this start: above every earlier one of this data folder, and, for when that is lost,

@@ -48,12 +48,12 @@ MessageMetadata metadata_from_json(std::string_view text) {
 
 }  // namespace
 
-SqliteLog::SqliteLog(Database database, Limits limits, WallClock wall_clock)
+SqliteLog::SqliteLog(sdk::Database database, Limits limits, WallClock wall_clock)
     : limits_(limits), wall_clock_(std::move(wall_clock)), database_(std::move(database)) {}
 
 Result<std::shared_ptr<SqliteLog>> SqliteLog::open(const std::string& path, Limits limits, WallClock wall_clock,
                                                    std::string& moved_to) {
-  ASSIGN(Database database, Database::open(path, moved_to));
+  ASSIGN(sdk::Database database, sdk::Database::open(path, moved_to));
   std::shared_ptr<SqliteLog> log(new SqliteLog(std::move(database), limits, std::move(wall_clock)));
   TRY(log->prepare());
   TRY(log->load());
@@ -62,7 +62,7 @@ Result<std::shared_ptr<SqliteLog>> SqliteLog::open(const std::string& path, Limi
 
 Result<void> SqliteLog::prepare() {
   TRY(database_.execute(kSchema));
-  const auto prepare_one = [this](Statement& statement, std::string_view sql) -> Result<void> {
+  const auto prepare_one = [this](sdk::Statement& statement, std::string_view sql) -> Result<void> {
     ASSIGN(statement, database_.prepare(sql));
     return ok();
   };
@@ -95,13 +95,13 @@ Result<void> SqliteLog::prepare() {
 }
 
 Result<void> SqliteLog::load() {
-  ASSIGN(Statement lengths, database_.prepare("SELECT topic, COUNT(*) FROM messages GROUP BY topic"));
+  ASSIGN(sdk::Statement lengths, database_.prepare("SELECT topic, COUNT(*) FROM messages GROUP BY topic"));
   while (true) {
     ASSIGN(const bool row, lengths.step());
     if (!row) break;
     topics_[std::string(lengths.bytes(0))].length = lengths.number(1);
   }
-  ASSIGN(Statement groups, database_.prepare("SELECT id, topic, name, cursor FROM groups"));
+  ASSIGN(sdk::Statement groups, database_.prepare("SELECT id, topic, name, cursor FROM groups"));
   while (true) {
     ASSIGN(const bool row, groups.step());
     if (!row) break;

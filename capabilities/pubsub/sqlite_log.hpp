@@ -13,7 +13,7 @@
 #include "bus/clock.hpp"
 #include "capabilities/pubsub/broker.hpp"
 #include "capabilities/pubsub/operation.hpp"
-#include "capabilities/pubsub/sqlite_database.hpp"
+#include "sdk/sqlite_database.hpp"
 
 namespace caisson::pubsub {
 
@@ -118,7 +118,7 @@ class SqliteLog {
     std::vector<Settle> settled;
   };
 
-  SqliteLog(Database database, Limits limits, WallClock wall_clock);
+  SqliteLog(sdk::Database database, Limits limits, WallClock wall_clock);
   Result<void> prepare();
   Result<void> load();
 
@@ -141,11 +141,11 @@ class SqliteLog {
   std::int64_t next_expiry_ms_ = 0;
   std::map<std::string, Topic> topics_;
   std::map<GroupId, Group> groups_;
-  Database database_;
+  sdk::Database database_;
   // Statements are finalised before the database is closed.
-  Statement insert_message_, delete_message_, delete_oldest_, delete_settled_, delete_old_;
-  Statement insert_group_, update_cursor_;
-  Statement insert_pending_, delete_pending_, take_pending_, select_due_, select_next_due_, select_new_;
+  sdk::Statement insert_message_, delete_message_, delete_oldest_, delete_settled_, delete_old_;
+  sdk::Statement insert_group_, update_cursor_;
+  sdk::Statement insert_pending_, delete_pending_, take_pending_, select_due_, select_next_due_, select_new_;
 };
 
 }  // namespace caisson::pubsub

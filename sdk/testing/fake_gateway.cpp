@@ -93,10 +93,13 @@ struct FakeGateway::Prepared {
   }
 };
 
-FakeGateway::FakeGateway(EventLoop& loop, const std::string& name, const sdk::MakeCapability& make) : loop_(loop) {
+FakeGateway::FakeGateway(EventLoop& loop, const std::string& name, const sdk::MakeCapability& make,
+                         std::string data_dir)
+    : loop_(loop) {
   sdk::Process::Options options;
   options.name = name;
   options.instance = name + "-1";
+  options.data_dir = std::move(data_dir);
   process_ = std::make_unique<sdk::Process>(loop, std::move(options), make);
   if (const auto started = process_->start(); !started) {
     std::fprintf(stderr, "FakeGateway: %s\n", started.error().message.c_str());
@@ -123,9 +126,10 @@ void FakeGateway::on_control(const Frame& frame) {
   if (frame->kind() == wire::Kind::Config) config_answer_ = text(frame->message());
 }
 
-void FakeGateway::set_app(const std::string& id, bool reachable) {
+void FakeGateway::set_app(const std::string& id, bool reachable, std::uint64_t incarnation, std::string_view protocol) {
   const std::string flag = reachable ? "true" : "false";
-  const Field headers[] = {{"reachable", flag}, {"healthy", flag}, {"incarnation", "1"}, {"protocol", "http"}};
+  const std::string number = std::to_string(incarnation);
+  const Field headers[] = {{"reachable", flag}, {"healthy", flag}, {"incarnation", number}, {"protocol", protocol}};
   Envelope envelope;
   envelope.kind = wire::Kind::App;
   envelope.app = id;
@@ -134,7 +138,8 @@ void FakeGateway::set_app(const std::string& id, bool reachable) {
   if (!link_->send(envelope, nothing)) std::abort();
   run_until(loop_, [&] {
     const auto app = process_->apps().find(id);
-    return app != process_->apps().end() && app->second.reachable == reachable;
+    return app != process_->apps().end() && app->second.reachable == reachable &&
+           app->second.incarnation == incarnation;
   });
 }
 

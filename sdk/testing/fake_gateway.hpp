@@ -46,11 +46,13 @@ class FakeGateway {
   /// Answers one call of the capability (target "app" or a served name); must answer or drop it.
   using OnCall = std::function<Task<void>(Incoming)>;
 
-  FakeGateway(EventLoop& loop, const std::string& name, const sdk::MakeCapability& make);
+  /// An empty `data_dir`: the capability keeps nothing on disk.
+  FakeGateway(EventLoop& loop, const std::string& name, const sdk::MakeCapability& make, std::string data_dir = {});
   ~FakeGateway();
 
   /// Takes effect before this returns.
-  void set_app(const std::string& id, bool reachable = true);
+  void set_app(const std::string& id, bool reachable = true, std::uint64_t incarnation = 1,
+               std::string_view protocol = "http");
   void remove_app(const std::string& id);
   /// Publishes the documents with the next sequence and waits until they are acknowledged; gives
   /// the refusal's message, empty when accepted.

@@ -1,4 +1,4 @@
-#include "capabilities/pubsub/sqlite_database.hpp"
+#include "sdk/sqlite_database.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 #include <ctime>
 #include <utility>
 
-namespace caisson::pubsub {
+namespace caisson::sdk {
 
 namespace {
 
@@ -79,10 +79,10 @@ std::string_view Statement::bytes(int column) const {
 }
 
 Result<Database> Database::open(const std::string& path, std::string& moved_to) {
-  ASSIGN(sdk::FileLock lock, sdk::FileLock::take(path));
+  ASSIGN(FileLock lock, FileLock::take(path));
   Result<Database> database = open_sound(path);
   if (!database && database.error().code == Errc::kDataLoss) {
-    ASSIGN(moved_to, sdk::move_aside(path, std::to_string(std::time(nullptr))));
+    ASSIGN(moved_to, move_aside(path, std::to_string(std::time(nullptr))));
     database = open_sound(path);
   }
   if (!database) return database;
@@ -133,4 +133,4 @@ Result<Statement> Database::prepare(std::string_view sql) {
   return Statement(statement);
 }
 
-}  // namespace caisson::pubsub
+}  // namespace caisson::sdk

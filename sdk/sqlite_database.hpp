@@ -10,7 +10,7 @@
 #include "bus/result.hpp"
 #include "sdk/database_file.hpp"
 
-namespace caisson::pubsub {
+namespace caisson::sdk {
 
 /// A prepared statement; bind, step, reset. Views of columns live until the next step.
 class Statement {
@@ -56,8 +56,8 @@ class Database {
  private:
   static Result<Database> open_sound(const std::string& path);
 
-  sdk::FileLock lock_;  // before the handle: let go of after the file is closed
+  FileLock lock_;  // before the handle: let go of after the file is closed
   std::unique_ptr<sqlite3, int (*)(sqlite3*)> handle_{nullptr, &sqlite3_close};
 };
 
-}  // namespace caisson::pubsub
+}  // namespace caisson::sdk
