@@ -10,6 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine import Engine, wait_for  # noqa: E402
+from runtime import component  # noqa: E402
 from topology import Load, Topology  # noqa: E402
 
 engine = Engine()
@@ -41,7 +42,7 @@ class TopologyTest:
     FILES = ()
     # Which kinds of request a container serves itself; the others must not notice anything.
     OWN = {"gateway": None, "state": {"state-get", "state-set"}, "pubsub": {"publish"}, "invoke": {"invoke"},
-           "secrets": {"secrets"}, "config": set(), "app": {"invoke"}, "redis": set()}
+           "secrets": {"secrets"}, "config": {"configuration"}, "app": {"invoke"}, "redis": {"configuration"}}
 
     @classmethod
     def setUpClass(cls):
@@ -61,6 +62,9 @@ class TopologyTest:
         self.assertEqual(self.client.get("/v1.0/state/statestore/cart").json(), 3)
         self.assertEqual(self.client.get("/v1.0/secrets/vault/redis:password").json(),
                          {"redis:password": "correct horse"})
+        engine.docker("exec", self.topology.container("redis"), "redis-cli", "set", "theme", "dark")
+        wait_for("the configuration API", lambda: self.client.get("/v1.0/configuration/settings?key=theme")
+                 .json()["theme"]["value"] == "dark")
         self.assertIn("statestore", [c["name"] for c in self.client.get("/v1.0/metadata").json()["components"]])
         accepted = self.client.post("/v1.0/invoke/shop/method/orders", {"id": 17, "item": "tea"})
         self.assertEqual((accepted.status, accepted.json()), (202, {"accepted": "17"}))
@@ -139,6 +143,27 @@ class TopologyTest:
 
 class PodTest(TopologyTest, unittest.TestCase):
     FILES = ("compose.yaml",)
+
+    def test_the_store_is_another_by_yaml_alone(self):
+        """The app's container is the same before and after; orders taken in SQLite and in Redis are served."""
+        app = self.topology.inspect("app")
+        sqlite = self.topology.read_resource("statestore.yaml")
+        self.addCleanup(self.topology.write_resource, "statestore.yaml", sqlite)
+        self.topology.write_resource("statestore.yaml", component("statestore", "state.redis", {"redisHost": "redis:6379"}))
+        wait_for("the component is another", lambda: "state.redis" in str(self.client.get("/v1.0/metadata").json()))
+
+        def order_in_redis():
+            self.client.post("/v1.0/invoke/shop/method/orders", {"id": 18, "item": "coffee"})
+            return self.client.get("/v1.0/invoke/shop/method/orders/18").json() == {"item": "coffee", "status": "packed"}
+        wait_for("an order is kept in Redis", order_in_redis)
+        stored = engine.docker("exec", self.topology.container("redis"), "redis-cli", "hget", "shop||order-18", "data")
+        self.assertIn("coffee", stored)
+
+        self.topology.kill("redis")
+        wait_for("the order outlives Redis' end", lambda: self.client.get(
+            "/v1.0/invoke/shop/method/orders/18").json() == {"item": "coffee", "status": "packed"})
+        after = self.topology.inspect("app")
+        self.assertEqual((app["Id"], app["State"]["StartedAt"]), (after["Id"], after["State"]["StartedAt"]))
 
     def test_a_planned_restart_of_each_container_is_not_noticed_by_the_others_nor_by_its_own_callers(self):
         for service in self.topology.services:
