@@ -88,6 +88,10 @@ class Topology:
             return state["Running"] and state["Pid"] not in (0, old)
         wait_for(f"{service} runs again", runs_again)
 
+    def read_resource(self, name):
+        with open(os.path.join(self.compose_folder, "resources", name)) as file:
+            return file.read()
+
     def write_resource(self, name, text):
         beside = os.path.join(self.folder, name)
         with open(beside, "w") as file:
@@ -114,6 +118,7 @@ class Load:
             "publish": self.publish,
             "invoke": lambda c, n: self.expect(c.get("/v1.0/invoke/shop/method/healthz"), 200),
             "secrets": lambda c, n: self.expect(c.get("/v1.0/secrets/vault/redis:password"), 200),
+            "configuration": lambda c, n: self.expect(c.get("/v1.0/configuration/settings?key=none"), 204),
             "metadata": lambda c, n: self.expect(c.get("/v1.0/metadata"), 200),
             "health": lambda c, n: self.expect(c.get("/v1.0/healthz"), 204),
         }
@@ -139,7 +144,7 @@ class Load:
     def work(self, kind, function):
         client = self.topology.client()
         number = 0
-        while not self.stopping.wait(0.004):  # a pace, so that the engine on the same machine gets its turn
+        while not self.stopping.wait(0.02):  # a pace, so that the engine on the same machine gets its turn
             number += 1
             try:
                 wrong = function(client, number)
