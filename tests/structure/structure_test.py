@@ -40,7 +40,7 @@ API_WORDS = re.compile(
     re.IGNORECASE)
 
 # Concrete backends are named where they are made, in their own files and in tests.
-BACKEND = re.compile(r"\b(?:Sqlite|Memory|Redis|LocalEnv|LocalFile)(?:Store|Broker|SecretStore|Backend)\b")
+BACKEND = re.compile(r"\b(?:Sqlite|Memory|Redis|Kafka|LocalEnv|LocalFile)(?:Store|Broker|SecretStore|Backend)\b")
 
 
 def sources():
