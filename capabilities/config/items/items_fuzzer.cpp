@@ -12,8 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!text.starts_with(item.value) || text.find(item.version) == std::string::npos) std::abort();
   const auto items = caisson::items::parse_items(text);
   if (!items) return 0;
-  for (const auto& [key, item] : *items) {
-    if (key.empty() || item.value.empty()) std::abort();
+  for (const auto& [key, read] : *items) {
+    if (key.empty() || read.value.empty()) std::abort();
   }
   return 0;
 }

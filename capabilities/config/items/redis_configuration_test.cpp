@@ -162,6 +162,7 @@ TEST_F(RedisStoreTest, WhereConfigSetIsRefusedWatchedKeysArePolledAndTheNoteSays
   open(settings, 20ms);
   watch({"a"});
 
+  wait_until([&] { return !store_->note().empty(); });
   EXPECT_THAT(store_->note(), StartsWith("changes are looked for every 20 ms: NOPERM"));
   EXPECT_THAT(store_->note(), ::testing::Not(HasSubstr("secret")));
   EXPECT_EQ(store_->down_reason(), std::nullopt);
@@ -185,6 +186,7 @@ TEST_F(RedisStoreTest, WhereTheChannelsAreForbiddenWatchedKeysArePolled) {
   open(settings, 20ms);
   watch();
 
+  wait_until([&] { return !store_->note().empty(); });
   EXPECT_THAT(store_->note(), HasSubstr("NOPERM"));
   hints_.clear();
   wait_for("(any)");

@@ -33,7 +33,11 @@ RedisListener::RedisListener(EventLoop& loop, const redis::Settings& settings, r
       hooks_(std::move(hooks)),
       prefix_(fmt::format("__keyspace@{}__:", settings.database)),
       client_(loop, settings,
-              {.changed = [this] { connected_ = !client_.down_reason(); },
+              {.changed =
+                   [this] {
+                     connected_ = !client_.down_reason();
+                     tried_ = true;
+                   },
                .connected = [this] { connected(); },
                .pushed = [this](const redis::Reply& message) { pushed(message); }}),
       scope_(loop) {
@@ -60,7 +64,7 @@ Task<void> RedisListener::keep_listening() {
     if (!stirred_) co_await stirring_.wait(loop_, Deadline::never());
     stirred_ = false;
     if (!connected_) {
-      hooks_.settled(client_.down_reason().value_or("not connected"));
+      if (tried_) hooks_.settled(client_.down_reason().value_or("not connected"));
       continue;  // until connected() stirs
     }
     if (std::exchange(check_, false)) {

@@ -57,6 +57,7 @@ class RedisListener {
   bool stirred_ = false;
   WaitQueue stirring_;
   bool connected_ = false;
+  bool tried_ = false;  // to connect
   bool check_ = false;
   std::optional<std::string> refused_;  // why no notifications are sent
   /// What the present connection listens to.
