@@ -73,6 +73,9 @@ class KafkaProducer::Thread final : public KafkaClient {
       if (has_failed() && !std::exchange(said, true)) gate_->post(failed);
     }
     rd_kafka_flush(handle_, kFlushMs);
+    // What could not be sent is still reported, which frees it.
+    rd_kafka_purge(handle_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_flush(handle_, kFlushMs);
     hand_over();
   }
 
