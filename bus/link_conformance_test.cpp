@@ -326,8 +326,9 @@ Task<void> echo_stream(Incoming request) {
 /// Ends the body with an outcome, and with trailers of so many bytes.
 Task<void> end_with_trailers(Incoming request) {
   const std::size_t size = std::stoul(std::string(request.head().payload()));
+  const Envelope head;
   Buffer first(std::string("body"));
-  auto answering = request.reply_streamed(Envelope{}, std::move(first));
+  auto answering = request.reply_streamed(head, std::move(first));
   auto writer = co_await std::move(answering);
   if (!writer) co_return;
   BodyEnd end;

@@ -14,7 +14,7 @@ from runtime import component  # noqa: E402
 from topology import Load, Topology  # noqa: E402
 
 engine = Engine()
-IMAGES = {name: f"caisson-test-{os.getpid()}-{name}" for name in ("caisson", "app", "redis")}
+IMAGES = {name: f"caisson-test-{os.getpid()}-{name}" for name in ("caisson", "app", "redis", "kafka")}
 
 
 def setUpModule():
@@ -27,6 +27,10 @@ def setUpModule():
         IMAGES["redis"] = "redis:7"
     else:
         engine.build_redis(IMAGES["redis"])
+    if engine.has_image("apache/kafka:3.9.0"):
+        IMAGES["kafka"] = "apache/kafka:3.9.0"
+    else:
+        engine.build_kafka(IMAGES["kafka"])
     size = engine.inspect(IMAGES["caisson"])["Size"] / 1e6
     print(f"image: {size:.0f} MB; images ready after {time.monotonic() - started:.0f} s", flush=True)
 
@@ -223,6 +227,52 @@ class TcpTest(TopologyTest, unittest.TestCase):
                                  f"exec 3<>/dev/tcp/{address}/7001 && echo reached", check=False)
             reach[name] = "reached" in done
         self.assertEqual(reach, {"state": True, "pubsub": False})
+
+
+class KafkaTest(unittest.TestCase):
+    """The component `pubsub` on Kafka, in a container of its own; what else there is stays as in the pod."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.topology = Topology(engine, ["compose.yaml", "compose.kafka.yaml"], IMAGES)
+        cls.topology.__enter__()
+        cls.addClassCleanup(cls.topology.__exit__, None)
+
+    def setUp(self):
+        self.topology.wait_until_serving()
+        self.client = self.topology.client()
+        self.addCleanup(self.client.close)
+
+    def order(self, number):
+        accepted = self.client.post("/v1.0/invoke/shop/method/orders", {"id": number, "item": "tea"})
+        self.assertEqual(accepted.status, 202, accepted)
+        wait_for("the order came as an event", lambda: self.client.get(f"/v1.0/invoke/shop/method/orders/{number}")
+                 .json()["status"] == "packed", 120)
+
+    def test_events_go_over_kafka_and_the_app_is_untouched(self):
+        self.order(1)
+
+        types = {c["name"]: c["type"] for c in self.client.get("/v1.0/metadata").json()["components"]}
+        self.assertEqual(types["pubsub"], "pubsub.kafka")
+        host = self.topology.inspect("pubsub-kafka")["HostConfig"]
+        self.assertTrue(host["ReadonlyRootfs"])
+        self.assertEqual(host["CapDrop"], ["ALL"])
+        self.assertGreater(host["Memory"], 0)
+
+    def test_a_kill_of_the_compartment_and_of_the_broker_is_not_noticed_by_other_apis_and_loses_nothing(self):
+        self.order(2)
+        for service in ("pubsub-kafka", "kafka", "pubsub"):
+            with self.subTest(service=service), Load(self.topology, f"kafka-{service}") as load:
+                self.topology.kill(service)
+                self.topology.wait_until_serving()
+                self.order(100 + len(service))
+                load.wait_for_more()
+            for kind in load.kinds():
+                self.assertEqual(load.broken.get(kind, []), [], f"{service}: {kind}")
+                for answer in load.failures.get(kind, []):
+                    self.assertEqual(kind, "publish", f"{service}: {answer}")
+                    self.assertRegex(answer, "ERR_")
+            load.check_nothing_was_lost(self)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,33 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from runtime import BIN, ROOT, wait_for  # noqa: E402
 
+sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
+import kafka_server  # noqa: E402
+
 DEBIAN = "debian:bookworm-slim"
 PROGRAMS = ("caisson", "caisson-gateway", "caisson-config", "caisson-state", "caisson-pubsub", "caisson-invoke",
-            "caisson-secrets")
+            "caisson-secrets", "caisson-pubsub-kafka")
 # As in the official image: the user of redis:7, and who owns /data.
 REDIS = f"""FROM {DEBIAN}
 RUN apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools \
  && mkdir -p /data && chown 999:999 /data
+"""
+# What the official image does with its environment, as far as the compose file relies on it.
+KAFKA = f"""FROM {DEBIAN}
+RUN apt-get update && apt-get install -y --no-install-recommends openjdk-17-jre-headless netcat-openbsd \
+ && mkdir -p /var/lib/kafka/data && chown 1000:1000 /var/lib/kafka/data
+COPY libs /opt/kafka/libs
+COPY kafka.sh /usr/local/bin/kafka.sh
+USER 1000:1000
+CMD ["sh", "/usr/local/bin/kafka.sh"]
+"""
+KAFKA_SCRIPT = """set -eu
+env | grep '^KAFKA_' | while IFS='=' read -r name value; do
+  echo "$(echo "${name#KAFKA_}" | tr 'A-Z_' 'a-z.')=$value"
+done >/tmp/server.properties
+kafka() { java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' "$@"; }
+[ -e "$KAFKA_LOG_DIRS/meta.properties" ] || kafka kafka.tools.StorageTool format -t "$CLUSTER_ID" -c /tmp/server.properties
+exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
 """
 
 
@@ -132,6 +152,16 @@ class Engine:
     def build_shop(self, name):
         self.need_debian()
         self.build(name, os.path.join(ROOT, "examples", "shop"))
+
+    def build_kafka(self, name):
+        self.need_debian()
+        folder = os.path.join(self.folder, "kafka")
+        os.makedirs(folder, exist_ok=True)
+        shutil.copytree(os.path.dirname(kafka_server.fetch()), os.path.join(folder, "libs"))
+        for file_name, text in (("Dockerfile", KAFKA), ("kafka.sh", KAFKA_SCRIPT)):
+            with open(os.path.join(folder, file_name), "w") as file:
+                file.write(text)
+        self.build(name, folder)
 
     def build_redis(self, name):
         self.need_debian()
