@@ -66,7 +66,7 @@ def reason(runtime, name):
 class PubsubKafkaTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.kafka = KafkaServer().start()
+        cls.kafka = KafkaServer().__enter__()  # ends what it started when it fails
 
     @classmethod
     def tearDownClass(cls):

@@ -11,6 +11,7 @@ languages use it too; it ends, and the broker with it, when stdin is closed:
 Java 17 runs it. The program itself comes from Maven once (tests/kafka/pom.xml) and is kept in build/kafka.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -28,7 +29,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 POM = os.path.join(HERE, "pom.xml")
 with open(POM, "rb") as pom:
     JARS = os.path.join(ROOT, "build", "kafka", hashlib.sha256(pom.read()).hexdigest()[:12])
-PATIENCE = 60
+PATIENCE = 180  # a JVM on a busy machine
 
 
 def fetch():
@@ -53,6 +54,11 @@ def free_ports(count):
     for one in sockets:
         one.close()
     return ports
+
+
+def die_with_parent():
+    """In the child: a test that is killed leaves no broker behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class KafkaServer:
@@ -114,7 +120,8 @@ log.cleaner.enable=false
         begin = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.java("kafka.Kafka", self.properties), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True)
+                                            stdout=log, stderr=log, start_new_session=True,
+                                            preexec_fn=die_with_parent)
         give_up = time.monotonic() + PATIENCE
         tick = threading.Event()
         while "Kafka Server started" not in self.log(begin):
