@@ -14,10 +14,18 @@ constexpr std::int64_t kStreamWindow = 256 * 1024;
 constexpr std::int64_t kMostCredit = std::int64_t{1} << 40;
 /// Owed frames carry text of ours; an envelope has a limit.
 constexpr std::size_t kLongestMessage = 4096;
+/// Names and values that a body may end with, in bytes.
+constexpr std::size_t kMostTrailers = 32 * 1024;
 
 /// Each piece costs its memory's keeping too, else a body in pieces of one byte (or none) would
 /// take many times its window. Both sides count like this.
 std::int64_t cost_of(std::size_t size) { return static_cast<std::int64_t>(size) + 256; }
+
+std::size_t size_of(const BodyEnd& end) {
+  std::size_t size = end.message.size();
+  for (const auto& [name, value] : end.trailers) size += name.size() + value.size() + 16;
+  return size;
+}
 
 Error link_down() { return {Errc::kUnavailable, "the link is down"}; }
 
@@ -34,6 +42,7 @@ struct Exchange {
   std::deque<Buffer> pieces;
   bool in_ended = true;
   std::optional<Error> in_error;
+  BodyEnd in_end;
   std::int64_t in_budget = kStreamWindow;  // what the peer may still send
   std::int64_t in_unacknowledged = 0;      // read, but not yet given back as credit
   WaitQueue in_changed;
@@ -113,6 +122,11 @@ Task<Result<std::string>> BodyReader::all(std::size_t limit, Deadline deadline) 
   }
 }
 
+const BodyEnd& BodyReader::end() const {
+  static const BodyEnd kNone;
+  return exchange_ == nullptr ? kNone : exchange_->in_end;
+}
+
 // --- BodyWriter ---
 
 BodyWriter& BodyWriter::operator=(BodyWriter&& other) {
@@ -158,12 +172,18 @@ Task<Result<void>> BodyWriter::write(Buffer piece, Deadline deadline) {
   }
 }
 
-Task<Result<void>> BodyWriter::finish(Deadline) {
+Task<Result<void>> BodyWriter::finish(Deadline, BodyEnd end) {
   if (exchange_ == nullptr) co_return ok();
+  if (size_of(end) > kMostTrailers) {
+    const Error too_long{Errc::kOutOfRange, "the body's trailers are over the limit"};
+    fail(too_long);
+    co_return too_long;
+  }
   const std::shared_ptr<Exchange> exchange = std::move(exchange_);
   if (exchange->link == nullptr) co_return link_down();
   if (std::exchange(exchange->out_ended, true)) co_return ok();
-  exchange->link->owe({wire::Kind::StreamEnd, exchange->stream_flags(), exchange->id, 0, {Errc::kOk, {}}});
+  exchange->link->owe(
+      {wire::Kind::StreamEnd, exchange->stream_flags(), exchange->id, 0, {Errc::kOk, {}}, std::move(end)});
   co_return ok();
 }
 
@@ -190,7 +210,7 @@ Task<Result<Reply>> OpenCall::reply(Deadline deadline) {
   }
   if (state.reply_error) co_return *state.reply_error;
   // A whole answer holds no place in the window, however long its frame is kept.
-  const bool whole = state.in_ended && state.pieces.empty() && !state.in_error;
+  const bool whole = state.in_ended && state.pieces.empty() && !state.in_error && state.in_end.empty();
   Reply answer{*std::move(state.reply), whole ? BodyReader() : BodyReader(exchange)};
   state.reply.reset();
   co_return answer;
@@ -207,6 +227,7 @@ Envelope reply_envelope(const Envelope& given, std::uint64_t id, bool streamed) 
   out.flags = streamed ? kStreamed : 0;
   out.status = given.status;
   out.headers = given.headers;
+  out.trailers = given.trailers;
   out.error = given.error;
   out.message = given.message;
   out.traceparent = given.traceparent;
@@ -470,6 +491,10 @@ void Link::on_stream(Frame frame) {
       if (std::exchange(exchange.in_ended, true)) return violation("a second end of a body");
       const Errc error = errc_from_wire(frame->error());
       if (error != Errc::kOk) exchange.in_error = Error{error, std::string(text(frame->message()))};
+      exchange.in_end.status = frame->status();
+      exchange.in_end.message = text(frame->message());
+      for (const Field field : Fields(frame->trailers()))
+        exchange.in_end.trailers.emplace_back(field.name, field.value);
       if (begun_here) answer_complete(exchange);
     }
   }
@@ -581,7 +606,10 @@ bool Link::pay_owed() {
     out.id = next.id;
     out.credit = next.credit;
     out.error = next.error.code;
-    out.message = next.error.message;
+    out.message = next.error.code == Errc::kOk ? next.end.message : next.error.message;
+    out.status = next.end.status;
+    const std::vector<Field> trailers(next.end.trailers.begin(), next.end.trailers.end());
+    out.trailers = trailers;
     Buffer nothing;
     const Result<void> sent = lane_->publish(out, nothing);
     if (!sent && sent.error().code == Errc::kResourceExhausted) return false;

@@ -23,6 +23,15 @@ class Link;
 /// link when the last of them dies. Internal to bus/link.cpp.
 struct Exchange;
 
+/// What its writer says at the end of a body, for APIs whose outcome follows the body (gRPC).
+struct BodyEnd {
+  std::uint16_t status = 0;
+  std::string message;
+  std::vector<std::pair<std::string, std::string>> trailers;
+
+  [[nodiscard]] bool empty() const { return status == 0 && message.empty() && trailers.empty(); }
+};
+
 /// The body coming in: of a request for the one who serves it, of a reply for the one who asked.
 class BodyReader {
  public:
@@ -34,6 +43,9 @@ class BodyReader {
   Task<Result<std::optional<Buffer>>> next(Deadline deadline);
   /// The whole body. kOutOfRange when it is longer than `limit` bytes.
   Task<Result<std::string>> all(std::size_t limit, Deadline deadline);
+  /// What the writer said at the end; empty before next() gave nothing, and for a body that came whole
+  /// with its head.
+  [[nodiscard]] const BodyEnd& end() const;
 
  private:
   std::shared_ptr<Exchange> exchange_;
@@ -53,7 +65,8 @@ class BodyWriter {
   /// has gone; any error but kInvalidArgument leaves the body where it was before the piece.
   Task<Result<void>> write(Buffer piece, Deadline deadline);
   /// Ends the body. Needs no room: the link sends the end before anything that is begun later.
-  Task<Result<void>> finish(Deadline deadline);
+  /// kOutOfRange: `end` is longer than an envelope can hold; the body ends with that error instead.
+  Task<Result<void>> finish(Deadline deadline, BodyEnd end = {});
   /// Ends the body with an error the reader will see.
   void fail(Error error);
   [[nodiscard]] bool valid() const { return exchange_ != nullptr; }
@@ -93,7 +106,7 @@ class Incoming {
   /// The rest of a streamed body; ends at once where there is none.
   [[nodiscard]] BodyReader rest() const { return BodyReader(exchange_); }
 
-  /// Answers with a whole body. Only status, headers, error and message of `reply` are used.
+  /// Answers with a whole body. Only status, headers, trailers, error and message of `reply` are used.
   Task<Result<void>> reply(const Envelope& reply, Buffer body);
   Task<Result<void>> reply_error(Error error);
   /// Answers with a body that is written afterwards.
@@ -188,6 +201,7 @@ class Link final : private Lane::Receiver {
     std::uint64_t id;
     std::uint32_t credit;
     Error error;
+    BodyEnd end = {};
   };
   struct Hello {
     std::string name;

@@ -323,6 +323,62 @@ Task<void> echo_stream(Incoming request) {
   [[maybe_unused]] const auto ended = co_await writer->finish(Deadline::never());
 }
 
+/// Ends the body with an outcome, and with trailers of so many bytes.
+Task<void> end_with_trailers(Incoming request) {
+  const std::size_t size = std::stoul(std::string(request.head().payload()));
+  Buffer first(std::string("body"));
+  auto answering = request.reply_streamed(Envelope{}, std::move(first));
+  auto writer = co_await std::move(answering);
+  if (!writer) co_return;
+  BodyEnd end;
+  end.status = 7;
+  end.message = "not yours";
+  end.trailers.emplace_back("reason", std::string(size, 'r'));
+  auto ending = writer->finish(Deadline::never(), std::move(end));
+  const auto ended = co_await std::move(ending);
+  EXPECT_EQ(ended ? Errc::kOk : ended.error().code, size > 32 * 1024 ? Errc::kOutOfRange : Errc::kOk);
+}
+
+struct Ended {
+  Errc error = Errc::kOk;
+  BodyEnd end;
+
+  static Task<Ended> of(Link& link, std::string size) {
+    Ended out;
+    Buffer body(std::move(size));
+    auto calling = link.call(Envelope{}, body, Deadline::never());
+    auto reply = co_await std::move(calling);
+    if (!reply) {
+      out.error = reply.error().code;
+      co_return out;
+    }
+    auto reading = reply->rest.all(kBody, Deadline::never());
+    const auto rest = co_await std::move(reading);
+    if (!rest) out.error = rest.error().code;
+    out.end = reply->rest.end();
+    co_return out;
+  }
+};
+
+TEST_P(LinkConformanceTest, ABodyEndsWithItsOutcomeAndTrailers) {
+  link_up(end_with_trailers);
+
+  const Ended ended = run(loop_, Ended::of(gateway(), "3"));
+
+  EXPECT_EQ(ended.error, Errc::kOk);
+  EXPECT_EQ(ended.end.status, 7);
+  EXPECT_EQ(ended.end.message, "not yours");
+  ASSERT_EQ(ended.end.trailers.size(), 1U);
+  EXPECT_EQ(ended.end.trailers[0], std::make_pair(std::string("reason"), std::string("rrr")));
+}
+
+TEST_P(LinkConformanceTest, TrailersOverTheLimitEndTheBodyWithAnError) {
+  link_up(end_with_trailers);
+
+  EXPECT_EQ(run(loop_, Ended::of(gateway(), "40000")).error, Errc::kOutOfRange);
+  EXPECT_EQ(run(loop_, Ended::of(gateway(), "1")).error, Errc::kOk);
+}
+
 TEST_P(LinkConformanceTest, EightMebibytesStreamedBothWaysComeBackIntact) {
   link_up(echo_stream);
   std::size_t& written = written_;

@@ -1,7 +1,11 @@
 #include "bus/manifest.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <simdjson.h>
+
+#include <algorithm>
+#include <iterator>
 
 #include "bus/json_fields.hpp"
 #include "bus/json_writer.hpp"
@@ -14,6 +18,7 @@ using simdjson::dom::element;
 using simdjson::dom::object;
 
 constexpr std::string_view kShapes[] = {"dapr-json", "grpc", "text"};
+constexpr std::string_view kRpcs[] = {"none", "unary", "stream"};
 
 Error bad(std::string_view field, std::string_view what) {
   return {Errc::kInvalidArgument, fmt::format("manifest: field '{}' {}", field, what)};
@@ -44,7 +49,8 @@ void write_error(JsonWriter& json, std::string_view key, const GatewayError& err
 void write_route(JsonWriter& json, const Route& route) {
   json.begin_object();
   json.key("number").value(static_cast<std::uint64_t>(route.number));
-  json.key("method").value(route.method);
+  if (route.rpc != Rpc::kNone) json.key("rpc").value(kRpcs[static_cast<std::size_t>(route.rpc)]);
+  write_text(json, "method", route.method);
   write_text(json, "path", route.path);
   write_flag(json, "safe", route.safe);
   write_flag(json, "ledgered", route.ledgered);
@@ -78,16 +84,26 @@ Result<void> read(object from, std::string_view field, GatewayError& to) {
   return read(error, "message", to.message);
 }
 
-Result<void> read_shape(object from, ErrorShape& to) {
-  std::string name(kShapes[0]);
-  TRY(read(from, "errors", name));
-  for (std::size_t i = 0; i < std::size(kShapes); ++i) {
-    if (name == kShapes[i]) {
-      to = static_cast<ErrorShape>(i);
-      return ok();
-    }
-  }
-  return bad("errors", "is none of dapr-json, grpc, text");
+/// A member that is one of `names`; absent, the first.
+template <class Value, std::size_t kCount>
+Result<void> read_choice(object from, std::string_view field, const std::string_view (&names)[kCount], Value& to) {
+  std::string name(names[0]);
+  TRY(read(from, field, name));
+  const auto* const found = std::find(std::begin(names), std::end(names), name);
+  if (found == std::end(names)) return bad(field, fmt::format("is none of {}", fmt::join(names, ", ")));
+  to = static_cast<Value>(found - std::begin(names));
+  return ok();
+}
+
+/// "/package.Service/Method".
+bool is_rpc_path(std::string_view path) {
+  const std::size_t slash = path.find('/', 1);
+  return path.size() > 3 && path[0] == '/' && slash != std::string_view::npos && slash > 1 && slash + 1 < path.size() &&
+         path.find('/', slash + 1) == std::string_view::npos && path.find_first_of("{}?") == std::string_view::npos;
+}
+
+bool is_field_number(std::string_view text) {
+  return text.size() <= 4 && text[0] != '0' && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 Result<Route> read_route(element from) {
@@ -95,6 +111,7 @@ Result<Route> read_route(element from) {
   if (from.get(fields) != simdjson::SUCCESS) return bad("routes", "holds something that is no object");
   Route route;
   TRY(read(fields, "number", route.number));
+  TRY(read_choice(fields, "rpc", kRpcs, route.rpc));
   TRY(read(fields, "method", route.method));
   TRY(read(fields, "path", route.path));
   TRY(read(fields, "safe", route.safe));
@@ -107,10 +124,17 @@ Result<Route> read_route(element from) {
   TRY(read(fields, "bodyLimit", route.body_limit));
   TRY(read(fields, "group", route.group));
   TRY(read(fields, "version", route.version));
-  TRY(read_shape(fields, route.errors));
+  TRY(read_choice(fields, "errors", kShapes, route.errors));
   TRY(read(fields, "tooLarge", route.too_large));
   TRY(read(fields, "unavailable", route.unavailable));
   if (route.number == 0) return bad("routes.number", "is missing or 0");
+  if (route.rpc != Rpc::kNone) {
+    route.method = "POST";
+    if (!route.fallback && !is_rpc_path(route.path)) return bad("routes.path", "is no /package.Service/Method");
+    if (!route.selector.empty() && !is_field_number(route.selector)) {
+      return bad("routes.selector", "is not the number of a field");
+    }
+  }
   if (route.method.empty()) return bad("routes.method", "is missing");
   if (route.path.empty() != route.fallback) return bad("routes.path", "must be given, except for a fallback");
   return route;

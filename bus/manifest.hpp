@@ -13,6 +13,13 @@ namespace caisson {
 /// The API whose form an answer has that the gateway must give itself.
 enum class ErrorShape : std::uint8_t { kDaprJson, kGrpc, kText };
 
+/// How a gRPC method's messages cross the bus (docs/wire-format.md).
+enum class Rpc : std::uint8_t {
+  kNone,    // an HTTP route
+  kUnary,   // bodies are one message each, without gRPC's prefix, uncompressed
+  kStream,  // bodies are streams of messages with gRPC's prefix of five bytes each, as they came
+};
+
 /// An answer of the gateway's own, in the words of the route's API.
 struct GatewayError {
   std::uint16_t status = 0;  // 0: the gateway's own default
@@ -24,6 +31,8 @@ struct GatewayError {
 struct Route {
   /// Names the route on the bus; unique within its manifest.
   std::uint16_t number = 0;
+  /// A gRPC method: `method` is POST, `path` "/package.Service/Method"; both empty for a fallback.
+  Rpc rpc = Rpc::kNone;
   /// Comma separated, e.g. "POST,PUT"; "*" for all.
   std::string method;
   /// "/v1.0/state/{store}/{key}"; a last "{topic...}" takes the rest of the path, slashes included.
@@ -33,12 +42,13 @@ struct Route {
   bool ledgered = false;   // executed at most once per request id
   bool streaming = false;  // bodies cross as streams, in both directions
   bool resumable = false;
-  /// Takes what no other route of any manifest takes. At most one in all.
+  /// Takes what no other route of any manifest takes. At most one in all for HTTP, and one for gRPC.
   bool fallback = false;
   /// Needs no API token.
   bool open = false;
   /// Name of the path parameter that names the component, so that a request reaches the instance
-  /// that holds it; empty for none.
+  /// that holds it; of a gRPC method, the number of a top-level string field of its first message.
+  /// Empty for none.
   std::string selector;
   /// Largest request body in bytes; 0: the gateway's --max-body-size.
   std::size_t body_limit = 0;

@@ -43,6 +43,7 @@ std::span<const std::uint8_t> encode(FlatBufferBuilder& builder, const Envelope&
   const auto tracestate = string_or_none(builder, envelope.tracestate);
   const auto parameters = fields_or_none(builder, envelope.parameters);
   const auto headers = fields_or_none(builder, envelope.headers);
+  const auto trailers = fields_or_none(builder, envelope.trailers);
   const wire::RequestId request(envelope.request.incarnation, envelope.request.generation, envelope.request.slot);
 
   wire::EnvelopeBuilder out(builder);
@@ -68,6 +69,7 @@ std::span<const std::uint8_t> encode(FlatBufferBuilder& builder, const Envelope&
   out.add_tracestate(tracestate);
   out.add_parameters(parameters);
   out.add_headers(headers);
+  out.add_trailers(trailers);
   wire::FinishEnvelopeBuffer(builder, out.Finish());
   return {builder.GetBufferPointer(), builder.GetSize()};
 }
@@ -88,7 +90,7 @@ Result<const wire::Envelope*> verify_envelope(std::span<const std::uint8_t> byte
   if (envelope->kind() == wire::Kind::None) {
     return Error{Errc::kInvalidArgument, "envelope without a kind"};
   }
-  if (!in_pairs(envelope->parameters()) || !in_pairs(envelope->headers())) {
+  if (!in_pairs(envelope->parameters()) || !in_pairs(envelope->headers()) || !in_pairs(envelope->trailers())) {
     return Error{Errc::kInvalidArgument, "envelope with a name that has no value"};
   }
   return envelope;

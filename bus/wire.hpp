@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "bus/result.hpp"
 #include "bus/schema/frame_generated.h"
@@ -33,6 +35,11 @@ enum Flag : std::uint16_t {
 
 /// A name with its value: a header, a path parameter.
 struct Field {
+  Field() = default;
+  Field(std::string_view n, std::string_view v) : name(n), value(v) {}
+  /// A view of a pair that outlives it.
+  Field(const std::pair<std::string, std::string>& pair) : name(pair.first), value(pair.second) {}  // NOLINT
+
   std::string_view name;
   std::string_view value;
 };
@@ -69,6 +76,7 @@ struct Envelope {
   std::string_view tracestate;
   std::span<const Field> parameters;
   std::span<const Field> headers;
+  std::span<const Field> trailers;
 };
 
 /// Writes the envelope with `builder` (cleared first); the bytes are valid until its next use.

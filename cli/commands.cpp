@@ -47,10 +47,7 @@ std::uint16_t admin_port(const std::string& run_dir) {
 bool end_left_behind(const std::string& run_dir, const std::string& name) {
   const auto pid = read_pid(run_dir, name);
   if (!pid) return false;
-  const std::string line = command_line_of(*pid);
-  if (line.find("caisson-" + name) == std::string::npos || line.find(run_dir) == std::string::npos) {
-    return false;
-  }
+  if (!is_process(*pid, run_dir, name)) return false;
   const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0));
   if (pidfd < 0) return false;
   ::syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, nullptr, 0);
@@ -101,6 +98,9 @@ Result<std::string> stop_command(const std::string& run_dir) {
   int ended = end_left_behind(run_dir, "gateway") ? 1 : 0;
   for (const std::string& name : Plan::capabilities()) {
     if (name != "config" && end_left_behind(run_dir, name)) ++ended;
+  }
+  for (const std::string& name : compartments_in(run_dir)) {
+    if (end_left_behind(run_dir, name)) ++ended;
   }
   if (end_left_behind(run_dir, "config")) ++ended;
   if (ended == 0) return std::move(client).error();

@@ -148,7 +148,10 @@ Parsed parse_command_line(int argc, const char* const* argv) {
     command->add_option("--run-dir", options.run_dir, "Folder given to `caisson up`")->capture_default_str();
   }
   status->add_flag("--json", options.json, "Print JSON");
-  restart->add_option("NAME", options.capability, "gateway, state, pubsub, config, invoke or secrets")->required();
+  restart
+      ->add_option("NAME", options.capability,
+                   "gateway, state, pubsub, config, invoke, secrets, or a compartment, e.g. pubsub.kafka")
+      ->required();
 
   health->add_option("--port", options.health_port, "Port on the loopback interface")->capture_default_str();
   health->add_option("--path", options.health_path, "What to ask")

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -14,8 +15,8 @@ namespace caisson::cli {
 
 namespace {
 
-/// Longest run directory: the socket RUN_DIR/secrets/bus.sock must fit the system's 107 bytes.
-constexpr std::size_t kLongestRunDir = 86;
+/// Longest run directory: the socket RUN_DIR/secrets.COMPARTMENT/bus.sock must fit the system's 107 bytes.
+constexpr std::size_t kLongestRunDir = 65;
 
 /// Binds a TCP port as the gateway will, and lets it go. Returns the port.
 Result<std::uint16_t> try_port(std::uint16_t port) {
@@ -81,10 +82,10 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
   return plan;
 }
 
-std::string Plan::bus_address(const std::string& capability) const {
-  const auto port = bus_ports_.find(capability);
+std::string Plan::bus_address(const std::string& process) const {
+  const auto port = bus_ports_.find(process);  // a compartment has none: it came when the ports were given out
   if (port != bus_ports_.end()) return fmt::format("tcp://127.0.0.1:{}", port->second);
-  return fmt::format("ipc://{}/{}/bus.sock", options_.run_dir, capability);
+  return fmt::format("ipc://{}/{}/bus.sock", options_.run_dir, process);
 }
 
 ProcessSpec Plan::gateway() const {
@@ -101,7 +102,9 @@ ProcessSpec Plan::gateway() const {
                     "--log-level",
                     options_.log_level,
                     "--dapr-graceful-shutdown-seconds",
-                    fmt::format("{}", options_.graceful_shutdown_seconds)};
+                    fmt::format("{}", options_.graceful_shutdown_seconds),
+                    "--compartments-file",
+                    compartments_path()};
   if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
   for (const auto& [name, port] : bus_ports_) {
     spec.arguments.emplace_back("--bus-address");
@@ -110,19 +113,44 @@ ProcessSpec Plan::gateway() const {
   return spec;
 }
 
-ProcessSpec Plan::capability(const std::string& name) const {
+ProcessSpec Plan::process(const std::string& name, const std::string& capability) const {
   ProcessSpec spec;
   spec.name = name;
-  spec.program = program_dir_ + "/caisson-" + name;
-  spec.environment = environment_for(name, environment_, named_in_configuration_);
+  spec.program = program_dir_ + "/caisson-" + capability;
+  spec.environment = environment_for(capability, environment_, named_in_configuration_);
   spec.arguments = {"--connect",       bus_address(name),
                     "--run-dir",       options_.run_dir,
-                    "--data-dir",      options_.data_dir + "/" + name,
+                    "--data-dir",      options_.data_dir + "/" + capability,
                     "--instance",      name,
                     "--log-level",     options_.log_level,
                     "--drain-seconds", fmt::format("{}", options_.graceful_shutdown_seconds)};
   if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
+  return spec;
+}
+
+Result<ProcessSpec> Plan::compartment(const Compartment& compartment) const {
+  const auto known = capabilities();
+  if (std::ranges::find(known, compartment.capability) == known.end()) {
+    return Error{Errc::kNotFound, fmt::format("compartment {}: no capability is called {}", compartment.process(),
+                                              compartment.capability)};
+  }
+  ProcessSpec spec = process(compartment.process(), compartment.capability);
+  spec.arguments.push_back("--compartment=" + compartment.name);
+  for (const std::string& type : compartment.types) {
+    const std::string_view driver = std::string_view(type).substr(std::min(type.find('.'), type.size() - 1) + 1);
+    if (!is_compartment_name(driver)) continue;  // it would be part of a path
+    const std::string program = fmt::format("{}/caisson-{}-{}", program_dir_, compartment.capability, driver);
+    if (::access(program.c_str(), X_OK) != 0) continue;
+    spec.program = program;
+    break;
+  }
+  return spec;
+}
+
+ProcessSpec Plan::capability(const std::string& name) const {
+  ProcessSpec spec = process(name, name);
   if (name == "config") {
+    spec.arguments.insert(spec.arguments.end(), {"--compartments-file", compartments_path()});
     for (const std::string& path : options_.resources_paths) {
       spec.arguments.emplace_back("--resources-path");
       spec.arguments.push_back(path);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bus/compartments.hpp"
 #include "bus/result.hpp"
 #include "cli/child.hpp"
 #include "cli/options.hpp"
@@ -25,16 +26,22 @@ class Plan {
 
   [[nodiscard]] ProcessSpec gateway() const;
   [[nodiscard]] ProcessSpec capability(const std::string& name) const;
+  /// The process of a compartment: caisson-CAPABILITY-DRIVER where one is installed for any of its
+  /// types CAPABILITY.DRIVER, else the capability's own program. kNotFound: no such capability.
+  [[nodiscard]] Result<ProcessSpec> compartment(const Compartment& compartment) const;
   /// Prints the capability's manifest.
   [[nodiscard]] ProcessSpec manifest_printer(const std::string& name) const;
 
   [[nodiscard]] const UpOptions& options() const { return options_; }
   [[nodiscard]] const std::vector<App>& apps() const { return apps_; }
+  /// Where config lists the compartments that are in use.
+  [[nodiscard]] std::string compartments_path() const { return options_.run_dir + "/config/compartments.json"; }
   [[nodiscard]] std::string apps_json_path() const { return options_.run_dir + "/apps.json"; }
 
  private:
   Plan() = default;
-  [[nodiscard]] std::string bus_address(const std::string& capability) const;
+  [[nodiscard]] std::string bus_address(const std::string& process) const;
+  [[nodiscard]] ProcessSpec process(const std::string& name, const std::string& capability) const;
 
   UpOptions options_;
   std::string program_dir_;

@@ -57,6 +57,45 @@ TEST_F(PlanTest, OnlyConfigIsGivenTheResources) {
   EXPECT_THAT(plan->capability("state").arguments, testing::Not(Contains("/res")));
 }
 
+TEST_F(PlanTest, ACompartmentIsGivenASocketAndANameOfItsOwnAndTheCapabilitysData) {
+  const auto plan = make();
+
+  ASSERT_TRUE(plan);
+  const auto spec = plan->compartment({"state", "b", {"state.sqlite"}, {"cart"}});
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(spec->name, "state.b");
+  EXPECT_EQ(spec->program, dir / "caisson-state");
+  EXPECT_EQ(spec->arguments,
+            (std::vector<std::string>{"--connect", "ipc:///run/r/state.b/bus.sock", "--run-dir", "/run/r", "--data-dir",
+                                      "/var/d/state", "--instance", "state.b", "--log-level", "info", "--drain-seconds",
+                                      "5", "--compartment=b"}));
+}
+
+TEST_F(PlanTest, ACompartmentRunsTheProgramThatItsTypesAsksForWhereThatIsInstalled) {
+  const std::string own = dir / "caisson-pubsub-kafka";
+  const auto plan = make();
+  ASSERT_TRUE(plan);
+  const auto program = [&](std::vector<std::string> types) {
+    return plan->compartment({"pubsub", "x", std::move(types), {}})->program;
+  };
+  EXPECT_EQ(program({"pubsub.kafka"}), dir / "caisson-pubsub");
+
+  ASSERT_TRUE(write_file(own, ""));
+  ASSERT_EQ(::chmod(own.c_str(), 0700), 0);
+
+  EXPECT_EQ(program({"pubsub.in-memory", "pubsub.kafka"}), own);
+  EXPECT_EQ(program({"pubsub.redis", "pubsub", "pubsub.", "", "pubsub.../caisson-pubsub-kafka"}),
+            dir / "caisson-pubsub");
+}
+
+TEST_F(PlanTest, ConfigAndGatewayAreToldWhereTheCompartmentsAreListed) {
+  const auto plan = make();
+
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->capability("config").arguments, Contains("/run/r/config/compartments.json"));
+  EXPECT_THAT(plan->gateway().arguments, Contains("/run/r/config/compartments.json"));
+}
+
 TEST_F(PlanTest, OverTcpGatewayAndCapabilityAreGivenTheSameAddress) {
   options.transport = "tcp";
 

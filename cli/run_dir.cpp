@@ -10,7 +10,10 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <utility>
+
+#include "bus/compartments.hpp"
 
 namespace caisson::cli {
 
@@ -143,6 +146,29 @@ std::string program_of(pid_t pid) {
   char path[PATH_MAX];
   const ssize_t size = ::readlink(fmt::format("/proc/{}/exe", pid).c_str(), path, sizeof path);
   return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string();
+}
+
+bool is_process(pid_t pid, const std::string& run_dir, std::string_view name) {
+  const std::string line = command_line_of(pid);
+  const auto says = [&](std::string_view text) { return line.find(text) != std::string::npos; };
+  if (!says(fmt::format("caisson-{}", capability_of(name))) || !says(run_dir)) return false;
+  const std::string instance = fmt::format("--instance{0}{1}{0}", '\0', name);
+  return compartment_of(name).empty() || says(instance);
+}
+
+std::vector<std::string> compartments_in(const std::string& run_dir) {
+  constexpr std::string_view kEnding = ".pid";
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(run_dir, error), end; !error && it != end; it.increment(error)) {
+    std::string name = it->path().filename().string();
+    if (!name.ends_with(kEnding)) continue;
+    name.resize(name.size() - kEnding.size());
+    if (is_compartment_name(capability_of(name)) && is_compartment_name(compartment_of(name))) {
+      names.push_back(std::move(name));
+    }
+  }
+  return names;
 }
 
 }  // namespace caisson::cli

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bus/result.hpp"
 
@@ -41,5 +42,11 @@ std::optional<pid_t> read_pid(const std::string& run_dir, std::string_view proce
 std::string command_line_of(pid_t pid);
 /// Path of its program; empty when it is gone or not ours to see.
 std::string program_of(pid_t pid);
+
+/// Whether a live process is ours under that name (state, or state.b of a compartment): a pid may have
+/// been given to a stranger since.
+bool is_process(pid_t pid, const std::string& run_dir, std::string_view name);
+/// The processes of compartments that have a pid file, dead or alive.
+std::vector<std::string> compartments_in(const std::string& run_dir);
 
 }  // namespace caisson::cli

@@ -26,15 +26,13 @@ Supervisor::Supervisor(EventLoop& loop, std::string run_dir, Nanos grace, Hooks 
     : loop_(loop), run_dir_(std::move(run_dir)), grace_(grace), hooks_(std::move(hooks)), tasks_(loop) {}
 
 void Supervisor::add(ProcessSpec spec, bool ends_the_runtime) {
-  slots_.push_back(std::make_unique<Slot>(std::move(spec), ends_the_runtime, loop_.now()));
-  tasks_.spawn(keep_running(*slots_.back()));
+  slots_.push_back(std::make_shared<Slot>(std::move(spec), ends_the_runtime, loop_.now()));
+  tasks_.spawn(keep_running(slots_.back()));
 }
 
-Supervisor::Slot* Supervisor::find(std::string_view name) {
-  for (const auto& slot : slots_) {
-    if (slot->spec.name == name) return slot.get();
-  }
-  return nullptr;
+std::shared_ptr<Supervisor::Slot> Supervisor::find(std::string_view name) const {
+  const auto found = std::ranges::find(slots_, name, [](const auto& slot) { return slot->spec.name; });
+  return found == slots_.end() ? nullptr : *found;
 }
 
 void Supervisor::enter(Slot& slot, ProcessState state) {
@@ -43,7 +41,8 @@ void Supervisor::enter(Slot& slot, ProcessState state) {
   slot.changed.wake_all();
 }
 
-Task<void> Supervisor::keep_running(Slot& slot) {
+Task<void> Supervisor::keep_running(std::shared_ptr<Slot> kept) {
+  Slot& slot = *kept;
   bool first = true;
   while (!slot.stop_asked) {
     enter(slot, ProcessState::kStarting);
@@ -107,22 +106,23 @@ Task<Result<std::unique_ptr<Child>>> Supervisor::obtain(Slot& slot, bool first) 
 /// A process of that name which an earlier, killed supervisor left behind: kept when it is just what
 /// this one would start, else ended. Null when there is none to keep.
 Task<std::unique_ptr<Child>> Supervisor::take_over(Slot& slot) {
-  const auto pid = read_pid(run_dir_, slot.spec.name);
-  if (!pid) co_return nullptr;
-  const std::string line = command_line_of(*pid);
-  // A pid may have been given to a stranger since: only a process of this name and folder is ours.
-  if (line.find("caisson-" + slot.spec.name) == std::string::npos || line.find(run_dir_) == std::string::npos) {
-    co_return nullptr;
+  auto child = survivor(slot.spec.name);
+  if (child == nullptr) co_return nullptr;
+  const pid_t pid = child->pid();
+  if (command_line_of(pid) == joined(slot.spec) && program_of(pid) == slot.spec.program) {
+    log(LogLevel::kInfo, fmt::format("{} (pid {}) still runs and goes on", slot.spec.name, pid));
+    co_return child;
   }
-  auto child = Child::adopt(loop_, *pid);
-  if (!child) co_return nullptr;
-  if (line == joined(slot.spec) && program_of(*pid) == slot.spec.program) {
-    log(LogLevel::kInfo, fmt::format("{} (pid {}) still runs and goes on", slot.spec.name, *pid));
-    co_return *std::move(child);
-  }
-  log(LogLevel::kInfo, fmt::format("{} (pid {}) of an earlier run is replaced", slot.spec.name, *pid));
-  co_await end(**child);
+  log(LogLevel::kInfo, fmt::format("{} (pid {}) of an earlier run is replaced", slot.spec.name, pid));
+  co_await end(*child);
   co_return nullptr;
+}
+
+std::unique_ptr<Child> Supervisor::survivor(const std::string& name) const {
+  const auto pid = read_pid(run_dir_, name);
+  if (!pid || !is_process(*pid, run_dir_, name)) return nullptr;
+  auto child = Child::adopt(loop_, *pid);
+  return child ? *std::move(child) : nullptr;
 }
 
 Task<void> Supervisor::end(Child& child) {
@@ -134,7 +134,7 @@ Task<void> Supervisor::end(Child& child) {
 }
 
 Task<Result<void>> Supervisor::restart(std::string name) {
-  Slot* const slot = find(name);
+  const auto slot = find(name);
   if (slot == nullptr || slot->stop_asked) {
     co_return Error{Errc::kNotFound, fmt::format("no process is called {}", name)};
   }
@@ -160,7 +160,21 @@ Task<Result<void>> Supervisor::restart(std::string name) {
   co_return ok();
 }
 
-Task<void> Supervisor::stop_slot(Slot& slot) {
+Task<void> Supervisor::remove(std::string name) {
+  if (const auto slot = find(name); slot != nullptr) {
+    co_await stop_slot(slot);
+    std::erase(slots_, slot);
+    co_return;
+  }
+  const auto child = survivor(name);
+  if (child == nullptr) co_return;
+  log(LogLevel::kInfo, fmt::format("{} (pid {}) of an earlier run is no longer wanted", name, child->pid()));
+  co_await end(*child);
+  ::unlink(pid_file(run_dir_, name).c_str());
+}
+
+Task<void> Supervisor::stop_slot(std::shared_ptr<Slot> stopped) {
+  Slot& slot = *stopped;
   slot.stop_asked = true;
   slot.changed.wake_all();
   if (slot.child && slot.child->running()) {
@@ -170,18 +184,18 @@ Task<void> Supervisor::stop_slot(Slot& slot) {
   while (!slot.ended) co_await slot.changed.wait(loop_, Deadline::never());
 }
 
-Task<void> Supervisor::stop_all_of(std::vector<Slot*> slots) {
+Task<void> Supervisor::stop_all_of(Slots slots) {
   TaskScope together(loop_);
-  for (Slot* slot : slots) together.spawn(stop_slot(*slot));
+  for (const auto& slot : slots) together.spawn(stop_slot(slot));
   co_await together.join(Deadline::never());
 }
 
 Task<void> Supervisor::stop() {
-  std::vector<Slot*> first;
-  std::vector<Slot*> middle;
-  std::vector<Slot*> last;
+  Slots first;
+  Slots middle;
+  Slots last;
   for (const auto& slot : slots_) {
-    (slot->spec.name == "gateway" ? first : slot->spec.name == "config" ? last : middle).push_back(slot.get());
+    (slot->spec.name == "gateway" ? first : slot->spec.name == "config" ? last : middle).push_back(slot);
   }
   co_await stop_all_of(std::move(first));
   co_await stop_all_of(std::move(middle));

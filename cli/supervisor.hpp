@@ -35,6 +35,10 @@ class Supervisor {
   /// arguments goes on under this one; another that holds the name is ended first.
   void add(ProcessSpec spec, bool ends_the_runtime = false);
 
+  /// Ends one process gracefully and forgets it; also one of an earlier supervisor that was never added
+  /// here. Nothing of that name may be added before it completes.
+  Task<void> remove(std::string name);
+
   /// Ends one process gracefully and starts it again. Completes when the new one runs.
   /// kNotFound for a name that is none.
   Task<Result<void>> restart(std::string name);
@@ -64,20 +68,23 @@ class Supervisor {
     WaitQueue changed;  // a restart or stop is asked for, or the process started or ended
   };
 
-  Task<void> keep_running(Slot& slot);
+  using Slots = std::vector<std::shared_ptr<Slot>>;
+
+  Task<void> keep_running(std::shared_ptr<Slot> slot);
   Task<Result<std::unique_ptr<Child>>> obtain(Slot& slot, bool first);
   Task<std::unique_ptr<Child>> take_over(Slot& slot);
+  [[nodiscard]] std::unique_ptr<Child> survivor(const std::string& name) const;
   Task<void> end(Child& child);
-  Task<void> stop_slot(Slot& slot);
-  Task<void> stop_all_of(std::vector<Slot*> slots);
+  Task<void> stop_slot(std::shared_ptr<Slot> slot);
+  Task<void> stop_all_of(Slots slots);
   void enter(Slot& slot, ProcessState state);
-  Slot* find(std::string_view name);
+  [[nodiscard]] std::shared_ptr<Slot> find(std::string_view name) const;
 
   EventLoop& loop_;
   std::string run_dir_;
   Nanos grace_;
   Hooks hooks_;
-  std::vector<std::unique_ptr<Slot>> slots_;
+  Slots slots_;
   TaskScope tasks_;
 };
 

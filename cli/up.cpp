@@ -11,6 +11,7 @@
 
 #include "bus/log.hpp"
 #include "bus/manifest.hpp"
+#include "cli/compartment_processes.hpp"
 #include "cli/control.hpp"
 #include "cli/default_resources.hpp"
 #include "cli/folder_watch.hpp"
@@ -35,6 +36,7 @@ class Runtime {
       : loop_(loop),
         plan_(std::move(plan)),
         supervisor_(loop, plan_.options().run_dir, grace(), Supervisor::Hooks{[this](int code) { end(code); }}),
+        compartments_(loop, plan_, supervisor_),
         control_(loop, [this](ControlRequest request) { return answer(std::move(request)); }),
         apps_file_(loop, [this] { reread_apps(); }),
         signal_watch_(loop, [this](std::uint32_t) { on_signals(); }),
@@ -55,6 +57,7 @@ class Runtime {
       const std::string folder = options.apps_file.substr(0, options.apps_file.find_last_of('/'));
       TRY(apps_file_.start({folder.empty() ? "/" : folder}));
     }
+    TRY(compartments_.watch());
     TRY(watch_signals());
     // From here on nothing fails: no process is left behind by a start that was given up.
     supervisor_.add(plan_.capability("config"));
@@ -62,6 +65,7 @@ class Runtime {
     for (const std::string& name : Plan::capabilities()) {
       if (name != "config") supervisor_.add(plan_.capability(name));
     }
+    compartments_.start();
     return ok();
   }
 
@@ -145,6 +149,7 @@ class Runtime {
     if (ending_) return;
     ending_ = true;
     exit_code_ = code;
+    compartments_.stop();
     tasks_.spawn(stop_all());
   }
 
@@ -156,6 +161,7 @@ class Runtime {
   EventLoop& loop_;
   Plan plan_;
   Supervisor supervisor_;
+  CompartmentProcesses compartments_;
   ControlServer control_;
   FolderWatch apps_file_;
   int signals_ = -1;

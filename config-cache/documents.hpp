@@ -153,6 +153,13 @@ struct Configuration {
   Origin origin;
 };
 
+/// A component of the audience's own capability whose requests go to another process of it.
+struct Elsewhere {
+  std::string component;
+  std::string compartment;  // empty: the capability's own process
+  bool operator==(const Elsewhere&) const = default;
+};
+
 /// Everything one audience needs, as published. Immutable.
 struct Generation {
   /// Grows with every start of the publisher; within a term the sequence grows. A replica never
@@ -166,6 +173,8 @@ struct Generation {
   std::vector<Resiliency> resiliencies;
   std::vector<HttpEndpoint> http_endpoints;
   Configuration configuration;
+  /// Of the capability's own process this is the whole table: what is not in it is served there.
+  std::vector<Elsewhere> elsewhere;
 };
 
 }  // namespace caisson::config

@@ -333,6 +333,9 @@ Generation read(Reader& reader, const wire::Generation& from) {
   reader.list(from.http_endpoints(),
               [&](const wire::HttpEndpoint& one) { out.http_endpoints.push_back(read(reader, one)); });
   out.configuration = read(reader, from.configuration());
+  reader.list(from.elsewhere(), [&](const wire::Elsewhere& one) {
+    out.elsewhere.push_back({reader.text(one.component()), reader.text(one.compartment())});
+  });
   return out;
 }
 
@@ -367,10 +370,13 @@ std::string encode(const Generation& generation) {
   const auto endpoints = write_list<wire::HttpEndpoint>(
       to, generation.http_endpoints, [](Builder& b, const HttpEndpoint& one) { return write(b, one); });
   const auto configuration = write(to, generation.configuration);
+  const auto elsewhere = write_list<wire::Elsewhere>(to, generation.elsewhere, [](Builder& b, const Elsewhere& one) {
+    return wire::CreateElsewhere(b, write(b, one.component), write(b, one.compartment));
+  });
   const auto audience = write(to, generation.audience);
   wire::FinishGenerationBuffer(
       to, wire::CreateGeneration(to, generation.term, generation.sequence, audience, components, subscriptions,
-                                 resiliencies, endpoints, configuration));
+                                 resiliencies, endpoints, configuration, elsewhere));
   return seal({reinterpret_cast<const char*>(to.GetBufferPointer()), to.GetSize()});
 }
 

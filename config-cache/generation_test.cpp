@@ -68,6 +68,7 @@ TEST(GenerationTest, EveryFieldComesBackAsItWasWritten) {
   EXPECT_EQ(configuration.access_policies.at(0).operations.at(0).verbs, (std::vector<std::string>{"GET", "PUT"}));
   EXPECT_TRUE(configuration.access_policies.at(0).operations.at(0).allow);
   EXPECT_TRUE(configuration.features.at("HotReload"));
+  EXPECT_EQ(read->elsewhere, (std::vector<Elsewhere>{{"events", "kafka"}}));
 }
 
 TEST(GenerationTest, AnEmptyGenerationIsAGeneration) {

@@ -37,83 +37,138 @@ CapabilityLinks::CapabilityLinks(EventLoop& loop, GatewayCounters& counters, Opt
 CapabilityLinks::~CapabilityLinks() { clear(); }
 
 void CapabilityLinks::clear() {
-  for (auto& [name, capability] : capabilities_) {
-    capability.listener.reset();
-    for (const auto& instance : capability.instances) {
+  for (auto& [process, group] : groups_) {
+    group.listener.reset();
+    for (const auto& instance : group.instances) {
       instance->hold.reset();
       instance->set_link(nullptr);
     }
   }
-  capabilities_.clear();
+  groups_.clear();
 }
 
+// --- whom to listen for ---
+
 Result<void> CapabilityLinks::set_manifests(const std::vector<std::shared_ptr<const Manifest>>& manifests) {
-  for (auto& [name, capability] : capabilities_) {
-    const bool still = std::ranges::any_of(manifests, [&](const auto& m) { return m->capability == name; });
-    if (still || !capability.installed) continue;
-    capability.installed = false;
-    capability.manifest = nullptr;
-    capability.listener.reset();
-    const auto instances = capability.instances;
+  for (auto& [process, group] : groups_) {
+    const bool still = std::ranges::any_of(manifests, [&](const auto& m) { return m->capability == group.capability; });
+    if (still || !group.installed) continue;
+    group.installed = false;
+    group.manifest = nullptr;
+    group.listener.reset();
+    const auto instances = group.instances;
     for (const auto& instance : instances) {
       instance->link().close({Errc::kUnavailable, "the capability's manifest was removed"});
     }
   }
   Result<void> outcome;
   for (const auto& manifest : manifests) {
-    Capability& capability = capabilities_[manifest->capability];
-    capability.manifest = manifest;
-    capability.installed = true;
-    if (capability.listener != nullptr) continue;
-    auto listener = make_listener_(*manifest);
-    Result<void> listens;
-    if (listener) {
-      listens = (*listener)->listen(
-          [this, &capability](std::unique_ptr<Lane> lane) { open_link(capability, std::move(lane), false); });
-    } else {
-      listens = listener.error();
-    }
-    if (listens) {
-      capability.listener = *std::move(listener);
-    } else {
-      outcome = Error{listens.error().code,
-                      fmt::format("capability '{}': {}", manifest->capability, listens.error().message)};
+    groups_[manifest->capability].capability = manifest->capability;
+    for (auto& [process, group] : groups_) {
+      if (group.capability != manifest->capability) continue;
+      group.manifest = manifest;
+      group.installed = true;
+      const Result<void> listens = listen(process, group);
+      if (!listens) outcome = listens;
     }
   }
   return outcome;
 }
 
-void CapabilityLinks::adopt(std::shared_ptr<const Manifest> manifest, std::unique_ptr<Lane> lane) {
-  Capability& capability = capabilities_[manifest->capability];
-  capability.manifest = std::move(manifest);
-  open_link(capability, std::move(lane), true);
+Result<void> CapabilityLinks::listen(const std::string& process, Group& group) {
+  if (group.listener != nullptr || !group.installed) return ok();
+  auto listener = make_listener_(process);
+  Result<void> listens;
+  if (listener) {
+    listens = (*listener)->listen(
+        [this, process, &group](std::unique_ptr<Lane> lane) { open_link(process, group, std::move(lane), false); });
+  } else {
+    listens = listener.error();
+  }
+  if (!listens) return Error{listens.error().code, fmt::format("'{}': {}", process, listens.error().message)};
+  group.listener = *std::move(listener);
+  return ok();
 }
 
-void CapabilityLinks::open_link(Capability& capability, std::unique_ptr<Lane> lane, bool linked_in) {
-  if (capability.manifest == nullptr || capability.instances.size() >= options_.max_instances) {
+Result<void> CapabilityLinks::expect(const std::vector<Compartment>& compartments) {
+  placement_.begin_with(compartments);
+  Result<void> outcome;
+  for (const Compartment& compartment : compartments) {
+    const Result<void> used = use(compartment.process());
+    if (!used) outcome = used;
+  }
+  return outcome;
+}
+
+Result<void> CapabilityLinks::place(const config::Generation& generation) {
+  placement_.take(generation);
+  if (compartment_of(generation.audience).empty()) return ok();
+  const std::string process = process_of(generation.audience);
+  if (!generation.components.empty()) return use(process);
+  retire(process);
+  return ok();
+}
+
+Result<void> CapabilityLinks::use(const std::string& process) {
+  if (!groups_.contains(process)) {
+    if (!is_compartment_name(compartment_of(process))) {
+      return Error{Errc::kInvalidArgument, fmt::format("'{}' is no name of a compartment", process)};
+    }
+    if (groups_.size() >= options_.max_groups) return Error{Errc::kResourceExhausted, "too many compartments"};
+  }
+  Group& group = groups_[process];
+  group.capability = capability_of(process);
+  group.in_use = true;
+  const auto own = groups_.find(group.capability);
+  if (own != groups_.end()) {
+    group.manifest = own->second.manifest;
+    group.installed = own->second.installed;
+  }
+  return listen(process, group);
+}
+
+/// Its instances are told that they hold nothing, and may stay; those who watch over them end them.
+void CapabilityLinks::retire(const std::string& process) {
+  const auto found = groups_.find(process);
+  if (found == groups_.end()) return;
+  found->second.in_use = false;
+  found->second.gone.clear();
+  if (found->second.instances.empty()) groups_.erase(found);
+}
+
+void CapabilityLinks::adopt(std::shared_ptr<const Manifest> manifest, std::unique_ptr<Lane> lane) {
+  const std::string process = manifest->capability;
+  Group& group = groups_[process];
+  group.capability = process;
+  group.manifest = std::move(manifest);
+  open_link(process, group, std::move(lane), true);
+}
+
+void CapabilityLinks::open_link(const std::string& process, Group& group, std::unique_ptr<Lane> lane, bool linked_in) {
+  if (group.manifest == nullptr || group.instances.size() >= options_.max_instances) {
     log_.log(LogLevel::kWarning, "an instance was turned away: too many, or no manifest");
     return;
   }
   // Deleted from the loop, never from inside a task of its own link.
   EventLoop& loop = loop_;
-  std::shared_ptr<Instance> instance(new Instance(loop_, capability.manifest, linked_in), [&loop](Instance* last) {
+  std::shared_ptr<Instance> instance(new Instance(loop_, group.manifest, process, linked_in), [&loop](Instance* last) {
     const std::shared_ptr<Instance> keep(last);
     loop.post([keep] {});
   });
-  instance->facts.capability = capability.manifest->capability;
+  instance->facts.capability = group.capability;
   instance->facts.since = loop_.now();
 
   Instance* const raw = instance.get();
   Link::Options options;
   // The window is kept by Instance::Place; the link's own is only a second line.
-  options.max_asked = capability.manifest->max_in_flight * 2 + 64;
-  options.same_host = capability.listener == nullptr || !capability.listener->address().starts_with("tcp://");
+  options.max_asked = group.manifest->max_in_flight * 2 + 64;
+  options.same_host = group.listener == nullptr || !group.listener->address().starts_with("tcp://");
   Link::Handlers handlers;
   handlers.serve = [this, raw](Incoming call) { return handlers_.call(*raw, std::move(call)); };
   handlers.control = [this, raw](Frame frame) { on_control(*raw, frame); };
   handlers.down = [this, raw](const Error& reason) { on_down(*raw, reason); };
   instance->set_link(std::make_unique<Link>(loop_, std::move(lane), Side::kGateway, options, std::move(handlers)));
-  capability.instances.push_back(instance);
+  group.instances.push_back(instance);
   instance->link().start("gateway", hello());
 }
 
@@ -133,7 +188,7 @@ void CapabilityLinks::on_control(Instance& instance, const Frame& frame) {
       return on_hello(instance, frame);
     case wire::Kind::Status: {
       const Result<void> taken = instance.set_status(frame.payload());
-      if (!taken) log_.log(LogLevel::kWarning, fmt::format("{}: {}", instance.capability(), taken.error().message));
+      if (!taken) log_.log(LogLevel::kWarning, fmt::format("{}: {}", instance.process(), taken.error().message));
       if (taken) handlers_.changed(instance);
       return;
     }
@@ -148,7 +203,7 @@ void CapabilityLinks::on_control(Instance& instance, const Frame& frame) {
 
 void CapabilityLinks::on_hello(Instance& instance, const Frame& frame) {
   const auto refuse = [&](std::string why) {
-    log_.log(LogLevel::kWarning, fmt::format("{}: HELLO refused: {}", instance.capability(), why));
+    log_.log(LogLevel::kWarning, fmt::format("{}: HELLO refused: {}", instance.process(), why));
     instance.link().close({Errc::kPermissionDenied, std::move(why)});
   };
   const std::string_view json = frame.payload();
@@ -170,17 +225,17 @@ void CapabilityLinks::on_hello(Instance& instance, const Frame& frame) {
   ++counters_.links_opened;
   facts.since = loop_.now();
 
-  Capability& capability = capabilities_.find(instance.capability())->second;
-  for (const auto& other : capability.instances) {
+  Group& group = groups_.find(instance.process())->second;
+  for (const auto& other : group.instances) {
     if (other.get() != &instance && other->facts.linked && other->facts.instance == facts.instance) {
       other->link().close({Errc::kUnavailable, "a newer link of the same instance"});
     }
   }
-  for (const auto& other : capability.instances) {
+  for (const auto& other : group.instances) {
     if (other.get() != &instance && other->facts.draining && !ending_) let_go(*other);
   }
-  std::erase_if(capability.gone, [&](const InstanceFacts& gone) { return gone.instance == facts.instance; });
-  log(LogLevel::kInfo, fmt::format("{} '{}' {} linked", instance.capability(), facts.instance, facts.version));
+  std::erase_if(group.gone, [&](const InstanceFacts& gone) { return gone.instance == facts.instance; });
+  log(LogLevel::kInfo, fmt::format("{} '{}' {} linked", instance.process(), facts.instance, facts.version));
   handlers_.linked(instance);
   handlers_.changed(instance);
 }
@@ -188,8 +243,8 @@ void CapabilityLinks::on_hello(Instance& instance, const Frame& frame) {
 /// It wants to leave, and serves until it is let go: at once where another takes its place.
 void CapabilityLinks::on_goodbye(Instance& instance) {
   instance.facts.draining = true;
-  const Capability& capability = capabilities_.find(instance.capability())->second;
-  const bool replaced = std::ranges::any_of(capability.instances, [&](const auto& other) {
+  const Group& group = groups_.find(instance.process())->second;
+  const bool replaced = std::ranges::any_of(group.instances, [&](const auto& other) {
     return other.get() != &instance && other->ready() && !other->facts.draining;
   });
   if (replaced) return let_go(instance);
@@ -212,28 +267,37 @@ void CapabilityLinks::let_go(Instance& instance) {
 void CapabilityLinks::on_down(Instance& instance, const Error& reason) {
   const auto keep = instance.shared_from_this();
   log_.log(LogLevel::kInfo,
-           fmt::format("{} '{}': link ended: {}", instance.capability(), instance.facts.instance, reason.message));
-  Capability& capability = capabilities_.find(instance.capability())->second;
-  std::erase_if(capability.instances, [&](const auto& other) { return other.get() == &instance; });
+           fmt::format("{} '{}': link ended: {}", instance.process(), instance.facts.instance, reason.message));
+  Group& group = groups_.find(instance.process())->second;
+  std::erase_if(group.instances, [&](const auto& other) { return other.get() == &instance; });
   instance.hold.reset();
   instance.lost();
+  if (!group.in_use && group.instances.empty()) {
+    // Not from inside a call of its listener's lane.
+    loop_.post([this, process = instance.process(), alive = std::weak_ptr<bool>(alive_)] {
+      if (alive.expired()) return;
+      const auto found = groups_.find(process);
+      if (found != groups_.end() && !found->second.in_use) retire(process);
+    });
+  }
   if (!instance.facts.linked) return;
   instance.facts.linked = false;
   ++counters_.links_lost;
   instance.facts.since = loop_.now();
   instance.facts.in_flight = 0;
   const bool replaced = std::ranges::any_of(
-      capability.instances, [&](const auto& other) { return other->facts.instance == instance.facts.instance; });
-  if (replaced) return;
-  if (capability.gone.size() >= kMostRemembered) capability.gone.erase(capability.gone.begin());
-  capability.gone.push_back(instance.facts);
+      group.instances, [&](const auto& other) { return other->facts.instance == instance.facts.instance; });
+  if (replaced || !group.in_use) return;
+  if (group.gone.size() >= kMostRemembered) group.gone.erase(group.gone.begin());
+  group.gone.push_back(instance.facts);
 }
 
 // --- for the others ---
 
 std::shared_ptr<Instance> CapabilityLinks::pick(std::string_view name, std::string_view component) const {
-  const auto found = capabilities_.find(name);
-  if (found == capabilities_.end()) return nullptr;
+  const Placement::Holder holder = placement_.holder(name, component);
+  const auto found = groups_.find(holder.process);
+  if (found == groups_.end() || !holder.ready) return nullptr;
   const std::shared_ptr<Instance>* best = nullptr;
   // One that stays before one that leaves, then one that holds the component, then the least busy.
   const auto rank = [&](const Instance& instance) {
@@ -248,8 +312,8 @@ std::shared_ptr<Instance> CapabilityLinks::pick(std::string_view name, std::stri
 }
 
 void CapabilityLinks::for_each(const std::function<void(Instance&)>& visit) const {
-  for (const auto& [name, capability] : capabilities_) {
-    const auto instances = capability.instances;
+  for (const auto& [process, group] : groups_) {
+    const auto instances = group.instances;
     for (const auto& instance : instances) {
       if (instance->facts.linked) visit(*instance);
     }
@@ -258,17 +322,18 @@ void CapabilityLinks::for_each(const std::function<void(Instance&)>& visit) cons
 
 std::vector<CapabilityFacts> CapabilityLinks::facts() const {
   std::vector<CapabilityFacts> all;
-  for (const auto& [name, capability] : capabilities_) {
-    if (capability.manifest == nullptr && capability.instances.empty()) continue;
+  for (const auto& [process, group] : groups_) {
+    if (group.manifest == nullptr && group.instances.empty()) continue;
     CapabilityFacts facts;
-    facts.name = name;
-    facts.configured = capability.manifest != nullptr;
-    for (const auto& instance : capability.instances) {
+    facts.name = process;
+    facts.configured = group.manifest != nullptr && group.in_use;
+    facts.components = placement_.components_of(process);
+    for (const auto& instance : group.instances) {
       if (!instance->facts.linked) continue;
       facts.instances.push_back(instance->facts);
       facts.instances.back().in_flight = instance->in_flight();
     }
-    facts.instances.insert(facts.instances.end(), capability.gone.begin(), capability.gone.end());
+    facts.instances.insert(facts.instances.end(), group.gone.begin(), group.gone.end());
     all.push_back(std::move(facts));
   }
   return all;

@@ -11,17 +11,20 @@
 #include "bus/log.hpp"
 #include "gateway/gateway_counters.hpp"
 #include "gateway/instance.hpp"
+#include "gateway/placement.hpp"
 
 namespace caisson::gateway {
 
-/// The links of all instances of all capabilities. Per manifest there is one listener; who connects
-/// there is that capability, whatever name its HELLO carries. One thread.
+/// The links of all instances of all capabilities. There is one listener per manifest and one per
+/// compartment in use; who connects there is that capability, whatever name its HELLO carries, and
+/// holds that compartment. One thread.
 class CapabilityLinks {
  public:
   struct Options {
     /// What HELLO says about this gateway.
     std::string incarnation;
-    std::size_t max_instances = 64;
+    std::size_t max_instances = 64;  // of one process
+    std::size_t max_groups = 256 + kMostCompartments;
   };
   struct Handlers {
     /// A call of a capability; runs on its link's scope.
@@ -37,7 +40,8 @@ class CapabilityLinks {
     /// The ids of the apps this gateway stands for.
     std::function<std::vector<std::string>()> apps;
   };
-  using MakeListener = std::function<Result<std::unique_ptr<LaneListener>>(const Manifest&)>;
+  /// For a process: CAPABILITY or CAPABILITY.COMPARTMENT.
+  using MakeListener = std::function<Result<std::unique_ptr<LaneListener>>(const std::string& process)>;
 
   CapabilityLinks(EventLoop& loop, GatewayCounters& counters, Options options, Handlers handlers,
                   MakeListener make_listener);
@@ -48,11 +52,20 @@ class CapabilityLinks {
   /// Listens for every capability of `manifests` and closes what is no longer among them. An error
   /// names the capability; the others are in force all the same.
   Result<void> set_manifests(const std::vector<std::shared_ptr<const Manifest>>& manifests);
+  /// The compartments to begin with, until generations come.
+  Result<void> expect(const std::vector<Compartment>& compartments);
+  /// A generation is in force: listens for a compartment that holds something, and closes one that
+  /// holds nothing any more once its last instance has left. Requests go where it says.
+  Result<void> place(const config::Generation& generation);
   /// Takes a link to a capability in this process.
   void adopt(std::shared_ptr<const Manifest> manifest, std::unique_ptr<Lane> lane);
 
-  /// The instance a request should go to: one that holds the component, else any, the one with the
-  /// fewest requests in flight. Null: none is ready.
+  /// The process whose instances a request should go to.
+  [[nodiscard]] std::string process_for(std::string_view capability, std::string_view component) const {
+    return placement_.holder(capability, component).process;
+  }
+  /// The instance a request should go to, of that process: one that holds the component, else any, the
+  /// one with the fewest requests in flight. Null: none is ready.
   [[nodiscard]] std::shared_ptr<Instance> pick(std::string_view capability, std::string_view component) const;
 
   void for_each(const std::function<void(Instance&)>& visit) const;
@@ -65,7 +78,10 @@ class CapabilityLinks {
   [[nodiscard]] bool all_told() const;
 
  private:
-  struct Capability {
+  /// The instances behind one socket directory.
+  struct Group {
+    std::string capability;
+    bool in_use = true;  // false: a compartment that holds nothing any more
     std::shared_ptr<const Manifest> manifest;
     bool installed = false;  // by the folder
     std::unique_ptr<LaneListener> listener;
@@ -73,7 +89,10 @@ class CapabilityLinks {
     std::vector<InstanceFacts> gone;  // the last of each that is not linked now
   };
 
-  void open_link(Capability& capability, std::unique_ptr<Lane> lane, bool linked_in);
+  Result<void> listen(const std::string& process, Group& group);
+  Result<void> use(const std::string& process);
+  void retire(const std::string& process);
+  void open_link(const std::string& process, Group& group, std::unique_ptr<Lane> lane, bool linked_in);
   void on_control(Instance& instance, const Frame& frame);
   void on_hello(Instance& instance, const Frame& frame);
   void on_goodbye(Instance& instance);
@@ -88,7 +107,9 @@ class CapabilityLinks {
   MakeListener make_listener_;
   LogLimit log_;
   bool ending_ = false;
-  std::map<std::string, Capability, std::less<>> capabilities_;
+  Placement placement_;
+  std::map<std::string, Group, std::less<>> groups_;  // by process
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace caisson::gateway

@@ -57,14 +57,16 @@ void ConfigRelay::publish(Instance& from, const Frame& frame) {
   if (!newer && !kept.snapshot.empty()) return;
   kept = {generation->term, generation->sequence, std::string(frame.payload())};
   if (!settled_ && !settle_.started()) settle_.start_after(kSettleTime);
-  if (audience == kGateway) return take_own(*generation);
+  const std::string process = process_of(audience);
   links_.for_each([&](Instance& instance) {
-    if (instance.capability() == audience) instance.post(config_frame(audience, kept));
+    if (instance.process() == process) instance.post(config_frame(audience, kept));
   });
+  // Only now: a request that goes elsewhere from here on comes behind what its instance must know.
+  in_force_(*generation);
+  if (audience == kGateway) confirm_own(*generation);
 }
 
-void ConfigRelay::take_own(const config::Generation& generation) {
-  in_force_(generation);
+void ConfigRelay::confirm_own(const config::Generation& generation) {
   ControlFrame told;
   told.kind = wire::Kind::Config;
   told.target = kGateway;
@@ -78,7 +80,7 @@ void ConfigRelay::answer(Instance& from, const Frame& frame) {
   const Fields headers = frame.headers();
   ControlFrame told;
   told.kind = wire::Kind::Config;
-  told.target = from.capability();  // who it is, not who it says
+  told.target = audience_of(from.process());  // who it is, not who it says
   told.status = 200;
   told.error = errc_from_wire(frame->error());
   told.message = text(frame->message());
@@ -98,7 +100,7 @@ void ConfigRelay::tell_publishers(const ControlFrame& frame) const {
 }
 
 void ConfigRelay::send_to(Instance& instance) const {
-  const auto found = kept_.find(instance.capability());
+  const auto found = kept_.find(audience_of(instance.process()));
   if (found != kept_.end()) instance.post(config_frame(found->first, found->second));
 }
 

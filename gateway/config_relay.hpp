@@ -23,8 +23,8 @@ class ConfigRelay {
  public:
   using InForce = std::function<void(const config::Generation&)>;
 
-  /// `in_force`: the gateway's own generation. `settled`: some time after the first generation of
-  /// all came, when the rest must have come as well.
+  /// `in_force`: a generation is kept and has been passed on; the gateway's own among them. `settled`:
+  /// some time after the first generation of all came, when the rest must have come as well.
   ConfigRelay(EventLoop& loop, CapabilityLinks& links, InForce in_force, std::function<void()> settled);
 
   void on_frame(Instance& from, const Frame& frame);
@@ -40,7 +40,7 @@ class ConfigRelay {
     std::string snapshot;
   };
   void publish(Instance& from, const Frame& frame);
-  void take_own(const config::Generation& generation);
+  void confirm_own(const config::Generation& generation);
   void answer(Instance& from, const Frame& frame);
   void tell_publishers(const ControlFrame& frame) const;
   static ControlFrame config_frame(const std::string& audience, const Kept& kept);

@@ -135,16 +135,21 @@ Task<Result<std::shared_ptr<Instance>>> Dispatch::find_room(const RoutedRequest&
   bool had_turn = !queued_until.is_never();
   while (true) {
     std::shared_ptr<Instance> instance = links_.pick(capability, request.component);
+    const std::string process = links_.process_for(capability, request.component);
     if (instance == nullptr) {
       ++counters_.requests_parked;
-      CO_TRY(co_await parking_.wait(capability, bytes, parked_until));
+      CO_TRY(co_await parking_.wait(process, bytes, parked_until));
       continue;
     }
     if (instance->has_room() && (had_turn || instance->queue().idle())) co_return instance;
     if (queued_until.is_never()) queued_until = loop_.deadline_in(options_.queue_time).earlier(deadline);
     const auto end = had_turn ? FairQueue::End::kFront : FairQueue::End::kBack;
     const Result<void> turn = co_await instance->queue().wait(request.envelope.app, bytes, queued_until, end);
-    if (turn) {
+    if (turn && links_.process_for(capability, request.component) != process) {
+      instance->admit();  // the component has moved meanwhile: the turn is somebody else's
+      queued_until = Deadline::never();
+      had_turn = false;
+    } else if (turn) {
       if (instance->has_room()) co_return instance;
       had_turn = true;
     } else if (turn.error().code == Errc::kUnavailable) {

@@ -30,10 +30,13 @@ struct InstanceFacts {
   std::string counters_path;
 };
 
+/// The instances of a capability's own process, or those of one of its compartments.
 struct CapabilityFacts {
-  std::string name;
-  bool configured = false;  // a manifest is installed
+  std::string name;         // CAPABILITY or CAPABILITY.COMPARTMENT
+  bool configured = false;  // a manifest is installed, and a compartment is in use
   std::vector<InstanceFacts> instances;
+  /// Of a compartment: the components whose requests go there.
+  std::vector<std::string> components;
   std::size_t parked = 0;  // requests that wait for an instance
 };
 

@@ -48,9 +48,7 @@ Gateway::Gateway(EventLoop& loop, Options options, Handlers handlers)
       links_(loop, counters_, {std::to_string(window_.incarnation())}, link_handlers(), handlers_.make_listener),
       config_(
           loop, links_, [this](const config::Generation& generation) { config_in_force(generation); },
-          [this] {
-            for (const auto& manifest : all_manifests()) wake(manifest->capability);
-          }),
+          [this] { dispatch_.parking().wake_all(); }),
       dispatch_(loop, links_, window_, counters_, options_.dispatch),
       admin_service_(handlers_.pages),
       scope_(loop) {
@@ -70,11 +68,8 @@ CapabilityLinks::Handlers Gateway::link_handlers() {
     return calls_.serve(instance.capability(), std::move(call));
   };
   handlers.linked = [this](Instance& instance) { introduce(instance); };
-  handlers.changed = [this](Instance& instance) { wake(instance.capability()); };
-  handlers.config = [this](Instance& instance, const Frame& frame) {
-    config_.on_frame(instance, frame);
-    wake(instance.capability());
-  };
+  handlers.changed = [this](Instance& instance) { dispatch_.parking().wake(instance.process()); };
+  handlers.config = [this](Instance& instance, const Frame& frame) { config_.on_frame(instance, frame); };
   handlers.may_serve = [this](const Instance& instance) { return may_serve(instance); };
   handlers.apps = [this] {
     std::vector<std::string> ids;
@@ -90,6 +85,8 @@ Result<void> Gateway::start() {
   TRY(folder_.start());
   return manifests_changed();
 }
+
+Result<void> Gateway::expect(const std::vector<Compartment>& compartments) { return links_.expect(compartments); }
 
 Result<void> Gateway::link_inproc(Manifest manifest, std::unique_ptr<Lane> lane) {
   auto shared = std::make_shared<const Manifest>(std::move(manifest));
@@ -141,6 +138,10 @@ void Gateway::set_queries() {
 // --- configuration ---
 
 void Gateway::config_in_force(const config::Generation& generation) {
+  const Result<void> placed = links_.place(generation);
+  if (!placed) log(LogLevel::kError, placed.error().message);
+  dispatch_.parking().wake_all();
+  if (generation.audience != "gateway") return;
   const config::Configuration& configuration = generation.configuration;
   rules_ = {http_rules(configuration.api_allowed), http_rules(configuration.api_denied)};
   routing_.tracer.set_rate(configuration.sampling_rate);
@@ -154,11 +155,9 @@ void Gateway::config_in_force(const config::Generation& generation) {
 bool Gateway::may_serve(const Instance& instance) const {
   const Manifest& manifest = instance.manifest();
   if (instance.linked_in() || !manifest.takes_config || manifest.publishes_config) return true;
-  if (instance.has_components() || config_.served(manifest.capability)) return true;
+  if (instance.has_components() || config_.served(audience_of(instance.process()))) return true;
   return std::ranges::none_of(in_force_, [](const auto& other) { return other->publishes_config; });
 }
-
-void Gateway::wake(const std::string& capability) { dispatch_.parking().wake(capability); }
 
 // --- apps ---
 

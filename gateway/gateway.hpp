@@ -45,6 +45,9 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   /// Reads the manifests and listens for their capabilities. Errors: overlapping routes, naming both
   /// manifests; a bus address in use.
   Result<void> start();
+  /// The compartments that were in use when configuration was last published; believed until it is
+  /// published again. Errors as of start().
+  Result<void> expect(const std::vector<Compartment>& compartments);
   /// Links a capability in this process; before or after start().
   Result<void> link_inproc(Manifest manifest, std::unique_ptr<Lane> lane);
   /// Opens doors for new apps and closes those of apps that are no longer among them. An error names
@@ -91,7 +94,6 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   void set_queries();
   void config_in_force(const config::Generation& generation);
   [[nodiscard]] bool may_serve(const Instance& instance) const;
-  void wake(const std::string& capability);
   void tell(const ControlFrame& frame);
   void introduce(Instance& instance);
 

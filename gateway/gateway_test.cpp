@@ -160,7 +160,7 @@ class GatewayTest : public ::testing::Test {
     Gateway::Options options;
     options.run_dir = directory_;
     Gateway::Handlers handlers;
-    handlers.make_listener = [this](const Manifest&) { return Result<std::unique_ptr<LaneListener>>(listener()); };
+    handlers.make_listener = [this](const std::string& process) { return listener(process); };
     handlers.shut_down = [](bool) {};
     handlers.pages = {[] { return std::string("m 1\n"); }, [] { return std::string("{}"); }};
     gateway_ = std::make_unique<Gateway>(loop_, options, std::move(handlers));
@@ -176,16 +176,21 @@ class GatewayTest : public ::testing::Test {
   /// Lanes of installed manifests come from the test.
   class TestListener final : public LaneListener {
    public:
-    explicit TestListener(GatewayTest& owner) : owner_(owner) {}
+    TestListener(GatewayTest& owner, std::string process) : owner_(owner), process_(std::move(process)) {}
+    ~TestListener() override { owner_.accepts_.erase(process_); }
     Result<void> listen(Accept accept) override {
-      owner_.accept_ = std::move(accept);
+      owner_.accept_ = accept;
+      owner_.accepts_[process_] = std::move(accept);
       return ok();
     }
 
    private:
     GatewayTest& owner_;
+    std::string process_;
   };
-  std::unique_ptr<LaneListener> listener() { return std::make_unique<TestListener>(*this); }
+  Result<std::unique_ptr<LaneListener>> listener(const std::string& process) {
+    return std::unique_ptr<LaneListener>(std::make_unique<TestListener>(*this, process));
+  }
 
   void install(const Manifest& manifest, const std::string& file = "fake.json") {
     std::filesystem::create_directories(directory_ + "/manifests");
@@ -243,7 +248,8 @@ class GatewayTest : public ::testing::Test {
   std::string directory_;
   FakeClock clock_;
   EventLoop loop_{clock_};
-  LaneListener::Accept accept_;
+  LaneListener::Accept accept_;                          // of the listener that was made last
+  std::map<std::string, LaneListener::Accept> accepts_;  // by process
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<FakeCapability> capability_;
   std::uint16_t port_ = 0;
@@ -593,7 +599,7 @@ TEST_F(GatewayTest, OverlappingManifestsAreAStartErrorThatNamesBoth) {
   Gateway::Options options;
   options.run_dir = directory_;
   Gateway::Handlers handlers;
-  handlers.make_listener = [this](const Manifest&) { return Result<std::unique_ptr<LaneListener>>(listener()); };
+  handlers.make_listener = [this](const std::string& process) { return listener(process); };
   Gateway gateway(loop_, options, std::move(handlers));
 
   const auto started = gateway.start();
@@ -682,6 +688,201 @@ TEST_F(GatewayTest, ADeniedGroupVanishesWithTheConfiguration) {
   EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "}"), StartsWith("HTTP/1.1 404"));
   client.forget();
   EXPECT_THAT(exchange(client, get("/v1/health"), "#"), StartsWith("HTTP/1.1 200"));
+}
+
+/// A capability with a compartment, and one who publishes where things are.
+class CompartmentsTest : public GatewayTest {
+ protected:
+  void TearDown() override {
+    publisher_.reset();
+    for (auto& [process, instance] : instances_) instance.reset();
+    GatewayTest::TearDown();
+  }
+  void begin() {
+    install(fake_manifest());
+    Manifest publisher;
+    publisher.capability = "publisher";
+    publisher.publishes_config = true;
+    publisher.takes_config = false;
+    install(publisher, "publisher.json");
+    start();
+    auto [ours, theirs] = make_inproc_lanes(loop_);
+    accepts_.at("publisher")(std::move(ours));
+    publisher_ = std::make_unique<FakeCapability>(loop_, std::move(theirs), echo, "publisher");
+    run_until(loop_, [&] { return publisher_->link.ready(); });
+  }
+  /// `audience` holds these; "box:compartment" is elsewhere.
+  void publish(const std::string& audience, const std::vector<std::string>& holds,
+               const std::vector<config::Elsewhere>& elsewhere = {}) {
+    config::Generation generation;
+    generation.term = 1;
+    generation.sequence = ++sequence_;
+    generation.audience = audience;
+    for (const std::string& name : holds) {
+      config::Component component;
+      component.name = name;
+      component.type = "fake.box";
+      generation.components.push_back(std::move(component));
+    }
+    generation.elsewhere = elsewhere;
+    Envelope frame;
+    frame.kind = wire::Kind::Config;
+    frame.target = audience;
+    Buffer payload(config::encode(generation));
+    ASSERT_TRUE(publisher_->link.send(frame, payload));
+    run_until(loop_, [&] { return !loop_.turn(Nanos::zero()); });
+  }
+  /// Answers with the name of its process.
+  void link_process(const std::string& process) {
+    auto [ours, theirs] = make_inproc_lanes(loop_);
+    accepts_.at(process)(std::move(ours));
+    const auto serve = [process](Incoming incoming) -> Task<void> { return answer(process, std::move(incoming)); };
+    instances_[process] = std::make_unique<FakeCapability>(loop_, std::move(theirs), serve);
+    run_until(loop_, [&] { return instances_[process]->link.ready() && !instances_[process]->apps.empty(); });
+  }
+  static Task<void> answer(std::string process, Incoming incoming) {
+    std::string said = process + "#";
+    Envelope reply;
+    reply.status = 200;
+    [[maybe_unused]] const auto sent = co_await incoming.reply(reply, Buffer(std::move(said)));
+  }
+  std::string served_by(const std::string& box) {
+    Client client(port_);
+    const std::string answer = exchange(client, get("/v1/things/" + box + "/k"), "#");
+    return answer.substr(answer.find("\r\n\r\n") + 4);
+  }
+  CapabilityFacts facts(const std::string& process) {
+    for (CapabilityFacts& one : gateway_->capabilities()) {
+      if (one.name == process) return one;
+    }
+    return {};
+  }
+
+  std::unique_ptr<FakeCapability> publisher_;
+  std::map<std::string, std::unique_ptr<FakeCapability>> instances_;
+  std::uint64_t sequence_ = 0;
+};
+
+TEST_F(CompartmentsTest, RequestsGoToTheProcessThatHoldsTheComponent) {
+  begin();
+  publish("fake/b", {"far"});
+  publish("fake", {"near"}, {{"far", "b"}});
+  link_process("fake");
+  link_process("fake.b");
+
+  EXPECT_EQ(served_by("far"), "fake.b#");
+  EXPECT_EQ(served_by("near"), "fake#");
+  EXPECT_EQ(served_by("unknown"), "fake#");
+}
+
+TEST_F(CompartmentsTest, EachIsGivenTheGenerationOfItsOwnDirectoryAndAnswersForThat) {
+  begin();
+  publish("fake/b", {"far"});
+  publish("fake", {"near"}, {{"far", "b"}});
+
+  link_process("fake.b");
+
+  ASSERT_EQ(instances_["fake.b"]->configs.size(), 1U);
+  EXPECT_EQ(config::decode(instances_["fake.b"]->configs[0])->audience, "fake/b");
+  publish("fake/b", {"far", "farther"});
+  EXPECT_EQ(instances_["fake.b"]->configs.size(), 2U);
+  publish("fake", {"near", "nearer"}, {{"far", "b"}});
+  EXPECT_EQ(instances_["fake.b"]->configs.size(), 2U);
+}
+
+TEST_F(CompartmentsTest, WithItsProcessDeadOnlyItsOwnRequestsWait) {
+  begin();
+  publish("fake/b", {"far"});
+  publish("fake", {"near"}, {{"far", "b"}});
+  link_process("fake");
+  link_process("fake.b");
+  instances_["fake.b"].reset();
+  run_until(loop_, [&] { return !facts("fake.b").instances.at(0).linked; });
+  Client client(port_);
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || client.send(get("/v1/things/far/k"));
+    return facts("fake.b").parked == 1;
+  });
+
+  EXPECT_EQ(served_by("near"), "fake#");
+  EXPECT_EQ(facts("fake.b").parked, 1U);
+
+  link_process("fake.b");
+  EXPECT_THAT(exchange(client, "", "#"), EndsWith("fake.b#"));
+}
+
+TEST_F(CompartmentsTest, ARequestWaitsUntilTheProcessItGoesToHasBeenTold) {
+  begin();
+  publish("fake/b", {"other"});
+  link_process("fake");
+  link_process("fake.b");
+  publish("fake", {"near"}, {{"far", "b"}});  // ahead of what the compartment is told
+  Client client(port_);
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || client.send(get("/v1/things/far/k"));
+    return facts("fake.b").parked == 1;
+  });
+
+  publish("fake/b", {"other", "far"});
+
+  EXPECT_THAT(exchange(client, "", "#"), EndsWith("fake.b#"));
+}
+
+TEST_F(CompartmentsTest, WhatWaitsForAnUnreadyProcessGoesToTheOneTheComponentMovesTo) {
+  begin();
+  publish("fake/b", {"far"});
+  publish("fake", {}, {{"far", "b"}});
+  link_process("fake");
+  Client client(port_);
+  run_until(loop_, [&, sent = false]() mutable {
+    sent = sent || client.send(get("/v1/things/far/k"));
+    return facts("fake.b").parked == 1;
+  });
+
+  publish("fake", {"far"});
+
+  EXPECT_THAT(exchange(client, "", "#"), EndsWith("fake#"));
+}
+
+TEST_F(CompartmentsTest, ACompartmentThatHoldsNothingIsForgottenWithItsLastInstance) {
+  begin();
+  publish("fake/b", {"far"});
+  publish("fake", {}, {{"far", "b"}});
+  link_process("fake.b");
+  publish("fake", {"far"});
+  publish("fake/b", {});
+
+  EXPECT_FALSE(facts("fake.b").configured);
+  EXPECT_TRUE(accepts_.contains("fake.b"));  // its instance is still there, and was told
+  instances_["fake.b"].reset();
+  run_until(loop_, [&] { return !accepts_.contains("fake.b"); });
+  EXPECT_EQ(facts("fake.b").name, "");
+
+  publish("fake/b", {"far"});
+  link_process("fake.b");
+  EXPECT_TRUE(facts("fake.b").configured);
+}
+
+TEST_F(CompartmentsTest, WhatWasInUseBeforeAStartIsKnownUntilItIsPublishedAgain) {
+  begin();
+  ASSERT_TRUE(gateway_->expect({{"fake", "b", {"fake.box"}, {"far"}}}));
+  link_process("fake");
+  link_process("fake.b");
+
+  EXPECT_EQ(served_by("far"), "fake.b#");
+  EXPECT_EQ(served_by("near"), "fake#");
+
+  publish("fake", {"far"});
+  EXPECT_EQ(served_by("far"), "fake#");
+}
+
+TEST_F(CompartmentsTest, AnAudienceThatIsNoDirectorysNameIsRefused) {
+  begin();
+  publish("fake/../x", {"far"});
+
+  EXPECT_EQ(accepts_.size(), 2U);
+  link_process("fake");
+  EXPECT_EQ(served_by("far"), "fake#");
 }
 
 TEST_F(GatewayTest, APortInUseIsAClearError) {

@@ -30,14 +30,17 @@ struct ControlFrame {
 /// Shared by those who have a request there; its link outlives them. One thread.
 class Instance : public std::enable_shared_from_this<Instance> {
  public:
-  Instance(EventLoop& loop, std::shared_ptr<const Manifest> manifest, bool linked_in)
+  /// `process`: the socket directory it came through, CAPABILITY or CAPABILITY.COMPARTMENT.
+  Instance(EventLoop& loop, std::shared_ptr<const Manifest> manifest, std::string process, bool linked_in)
       : loop_(loop),
         manifest_(std::move(manifest)),
+        process_(std::move(process)),
         linked_in_(linked_in),
         queue_(loop, FairQueue::Limits{}),
         scope_(loop) {}
 
   [[nodiscard]] const std::string& capability() const { return manifest_->capability; }
+  [[nodiscard]] const std::string& process() const { return process_; }
   [[nodiscard]] const Manifest& manifest() const { return *manifest_; }
   /// Runs inside this process (the runtime capability).
   [[nodiscard]] bool linked_in() const { return linked_in_; }
@@ -107,6 +110,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
 
   EventLoop& loop_;
   std::shared_ptr<const Manifest> manifest_;
+  std::string process_;
   bool linked_in_;
   bool lane_full_ = false;
   std::size_t in_flight_ = 0;

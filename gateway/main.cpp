@@ -36,7 +36,8 @@ struct Flags {
   std::string admin_address = "127.0.0.1";
   std::string log_level = "info";
   bool log_as_json = false;
-  std::vector<std::string> bus_addresses;  // CAPABILITY=ADDRESS
+  std::vector<std::string> bus_addresses;  // PROCESS=ADDRESS
+  std::string compartments_file;
   std::int64_t graceful_seconds = 5;
   std::string max_body_size = "4Mi";
   std::string read_buffer_size = "4Ki";
@@ -90,7 +91,11 @@ void add_flags(CLI::App& cli, Flags& flags) {
       ->capture_default_str();
   cli.add_option("--log-level", flags.log_level);
   cli.add_flag("--log-as-json", flags.log_as_json);
-  cli.add_option("--bus-address", flags.bus_addresses, "CAPABILITY=ADDRESS; default ipc://RUN_DIR/CAPABILITY/bus.sock");
+  cli.add_option("--bus-address", flags.bus_addresses,
+                 "PROCESS=ADDRESS, a process being CAPABILITY or CAPABILITY.COMPARTMENT; default "
+                 "ipc://RUN_DIR/PROCESS/bus.sock");
+  cli.add_option("--compartments-file", flags.compartments_file,
+                 "the compartments in use, as config wrote them; read once, for when config is away");
   cli.add_option("--dapr-graceful-shutdown-seconds", flags.graceful_seconds);
 }
 
@@ -119,7 +124,7 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// The directory of one capability's socket: whoever can enter it is that capability.
+/// The directory of one process's socket: whoever can enter it is that capability or compartment.
 Result<void> make_private_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return ok();
   return Error{Errc::kInternal, fmt::format("cannot make '{}': {}", path, std::strerror(errno))};
@@ -159,7 +164,7 @@ class Server {
 
   Gateway::Handlers gateway_handlers() {
     Gateway::Handlers handlers;
-    handlers.make_listener = [this](const Manifest& manifest) { return make_listener(manifest.capability); };
+    handlers.make_listener = [this](const std::string& process) { return make_listener(process); };
     handlers.shut_down = [this](bool force) {
       if (force) exit_code_ = 1;
       force ? loop_.stop() : stop();
@@ -174,9 +179,9 @@ class Server {
   Result<void> read_bus_addresses() {
     for (const std::string& entry : flags_.bus_addresses) {
       const std::size_t equals = entry.find('=');
-      const std::string capability = entry.substr(0, equals);
-      if (equals == std::string::npos || capability.empty()) {
-        return Error{Errc::kInvalidArgument, fmt::format("--bus-address {}: expected CAPABILITY=ADDRESS", entry)};
+      const std::string process = entry.substr(0, equals);
+      if (equals == std::string::npos || process.empty()) {
+        return Error{Errc::kInvalidArgument, fmt::format("--bus-address {}: expected PROCESS=ADDRESS", entry)};
       }
       ASSIGN(Address address, parse_address(entry.substr(equals + 1)));
       if (address.scheme == Address::Scheme::kTcp) {
@@ -188,15 +193,15 @@ class Server {
           address.rest.replace(0, colon, is_v6 ? "[" + addresses.front() + "]" : addresses.front());
         }
       }
-      bus_addresses_[capability] = address.text();
+      bus_addresses_[process] = address.text();
     }
     return ok();
   }
 
-  Result<std::unique_ptr<LaneListener>> make_listener(const std::string& capability) {
-    const auto address = bus_addresses_.find(capability);
+  Result<std::unique_ptr<LaneListener>> make_listener(const std::string& process) {
+    const auto address = bus_addresses_.find(process);
     if (address != bus_addresses_.end()) return transport_.make_listener(address->second);
-    const std::string directory = flags_.run_dir + "/" + capability;
+    const std::string directory = flags_.run_dir + "/" + process;
     TRY(make_private_directory(directory));
     return transport_.make_listener("ipc://" + directory + "/bus.sock");
   }
@@ -206,6 +211,7 @@ class Server {
     TRY(read_bus_addresses());
     TRY(watch_signals());
     TRY(gateway_.start());
+    expect_compartments();
     TRY(link_runtime());
     apps_ = apps;
     TRY(gateway_.set_apps(std::move(apps)));
@@ -219,6 +225,18 @@ class Server {
     }
     log(LogLevel::kInfo, fmt::format("the gateway serves; admin port {}", admin));
     return ok();
+  }
+
+  /// Nothing of this file is needed to start: config says it all again.
+  void expect_compartments() {
+    if (flags_.compartments_file.empty()) return;
+    const auto text = read_whole_file(flags_.compartments_file, kLargestCompartmentList);
+    if (!text && text.error().code == Errc::kNotFound) return;
+    const auto list = text ? parse_compartments(*text) : Result<std::vector<Compartment>>(text.error());
+    const Result<void> expected = list ? gateway_.expect(*list) : Result<void>(list.error());
+    if (!expected) {
+      log(LogLevel::kError, fmt::format("{}: {}", flags_.compartments_file, expected.error().message));
+    }
   }
 
   Result<void> link_runtime() {

@@ -20,10 +20,10 @@ struct Parking::Place {
   std::size_t bytes;
 };
 
-Task<Result<void>> Parking::wait(std::string_view capability, std::size_t bytes, Deadline until) {
-  auto found = lots_.find(capability);
-  if (found == lots_.end()) found = lots_.try_emplace(std::string(capability)).first;
-  Lot& lot = found->second;  // lots are never removed: one per capability that was ever missed
+Task<Result<void>> Parking::wait(std::string_view process, std::size_t bytes, Deadline until) {
+  auto found = lots_.find(process);
+  if (found == lots_.end()) found = lots_.try_emplace(std::string(process)).first;
+  Lot& lot = found->second;  // lots are never removed: one per process that was ever missed
   if (lot.count >= limits_.entries || bytes_ + bytes > limits_.bytes) {
     co_return Error{Errc::kUnavailable, "no instance is there, and too many requests wait for one"};
   }
@@ -35,13 +35,17 @@ Task<Result<void>> Parking::wait(std::string_view capability, std::size_t bytes,
   co_return ok();
 }
 
-void Parking::wake(std::string_view capability) {
-  const auto found = lots_.find(capability);
+void Parking::wake(std::string_view process) {
+  const auto found = lots_.find(process);
   if (found != lots_.end()) found->second.arrived.wake_all();
 }
 
-std::size_t Parking::parked(std::string_view capability) const {
-  const auto found = lots_.find(capability);
+void Parking::wake_all() {
+  for (auto& [process, lot] : lots_) lot.arrived.wake_all();
+}
+
+std::size_t Parking::parked(std::string_view process) const {
+  const auto found = lots_.find(process);
   return found == lots_.end() ? 0 : found->second.count;
 }
 

@@ -11,8 +11,8 @@
 
 namespace caisson::gateway {
 
-/// Where requests wait for an instance of a capability that has none. Bounded in entries per
-/// capability and in bytes over all. One thread; outlives its waiters' tasks.
+/// Where requests wait for an instance of a process (a capability's own, or a compartment's) that has
+/// none. Bounded in entries per process and in bytes over all. One thread; outlives its waiters' tasks.
 class Parking {
  public:
   struct Limits {
@@ -24,10 +24,12 @@ class Parking {
   Parking(const Parking&) = delete;
   Parking& operator=(const Parking&) = delete;
 
-  /// Waits until wake(capability). kUnavailable: too many are parked, or none came in time.
-  Task<Result<void>> wait(std::string_view capability, std::size_t bytes, Deadline until);
-  void wake(std::string_view capability);
-  [[nodiscard]] std::size_t parked(std::string_view capability) const;
+  /// Waits until wake(process). kUnavailable: too many are parked, or none came in time.
+  Task<Result<void>> wait(std::string_view process, std::size_t bytes, Deadline until);
+  void wake(std::string_view process);
+  /// What is known has changed: everybody looks again.
+  void wake_all();
+  [[nodiscard]] std::size_t parked(std::string_view process) const;
 
  private:
   struct Lot {

@@ -119,7 +119,27 @@ Result<std::shared_ptr<const RouteTable>> RouteTable::make(
   return std::shared_ptr<const RouteTable>(std::move(table));
 }
 
+Result<void> RouteTable::add_rpc(const std::shared_ptr<const Manifest>& manifest, const Route& route) {
+  RouteEntry entry{manifest, &route, {}};
+  if (route.fallback) {
+    if (rpc_fallback_ != nullptr) return overlap(*rpc_fallback_, *manifest, route);
+    rpc_fallback_ = std::make_unique<RouteEntry>(std::move(entry));
+    return ok();
+  }
+  const auto [place, fresh] = rpcs_.emplace(route.path, std::move(entry));
+  if (!fresh) return overlap(place->second, *manifest, route);
+  return ok();
+}
+
+void RouteTable::find_rpc(std::string_view path, RouteMatch& match) const {
+  match.parameters_.clear();
+  match.selector_ = {};
+  const auto found = rpcs_.find(path);
+  match.entry_ = found != rpcs_.end() ? &found->second : rpc_fallback_.get();
+}
+
 Result<void> RouteTable::add(const std::shared_ptr<const Manifest>& manifest, const Route& route) {
+  if (route.rpc != Rpc::kNone) return add_rpc(manifest, route);
   RouteEntry entry{manifest, &route, {}};
   if (route.fallback) {
     if (fallback_ != nullptr) return overlap(*fallback_, *manifest, route);

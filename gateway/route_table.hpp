@@ -66,17 +66,23 @@ class RouteTable {
   /// tail. Where the path or the method fits none, the fallback. kInvalidArgument: a broken percent
   /// escape in a parameter.
   Result<void> find(std::string_view method, std::string_view path, RouteMatch& match) const;
+  /// The same for a gRPC method, "/package.Service/Method", taken as it is. The selector is a field of
+  /// the message, which is for the caller to look up.
+  void find_rpc(std::string_view path, RouteMatch& match) const;
 
  private:
   struct Node;
   RouteTable();
   Result<void> add(const std::shared_ptr<const Manifest>& manifest, const Route& route);
+  Result<void> add_rpc(const std::shared_ptr<const Manifest>& manifest, const Route& route);
   const RouteEntry* walk(const Node& node, std::string_view method, std::size_t depth, bool slash,
                          RouteMatch& match) const;
   static Result<void> fill(RouteMatch& match);
 
   std::unique_ptr<Node> root_;
   std::unique_ptr<RouteEntry> fallback_;
+  std::map<std::string, RouteEntry, std::less<>> rpcs_;
+  std::unique_ptr<RouteEntry> rpc_fallback_;
 };
 
 /// Appends `text` percent-decoded to `out`, '+' becoming a space; false when an escape is broken.

@@ -104,6 +104,68 @@ TEST(RouteTableErrors, TwoFallbacksNameBothManifests) {
   EXPECT_THAT(made.error().message, HasSubstr("'two'"));
 }
 
+Route rpc(std::uint16_t number, std::string path) {
+  Route method = route(number, "POST", std::move(path));
+  method.rpc = Rpc::kUnary;
+  method.selector = "1";
+  return method;
+}
+
+std::string find_rpc(const RouteTable& table, std::string_view path) {
+  RouteMatch match;
+  table.find_rpc(path, match);
+  return match.entry() == nullptr ? "none" : std::to_string(match.entry()->route->number);
+}
+
+TEST(RouteTableOfGrpc, GrpcMethodsAndPathsDoNotMix) {
+  Route fallback = rpc(3, "");
+  fallback.fallback = true;
+  Route http_fallback = route(4, "*", "");
+  http_fallback.fallback = true;
+  const auto table =
+      *RouteTable::make({manifest("one", {rpc(1, "/box.v1.Boxes/Get"), route(2, "POST", "/{a}/{b}")})}, {});
+  const auto open = *RouteTable::make({manifest("one", {rpc(1, "/box.v1.Boxes/Get"), fallback, http_fallback})}, {});
+
+  EXPECT_EQ(find_rpc(*table, "/box.v1.Boxes/Get"), "1");
+  EXPECT_EQ(find_rpc(*table, "/box.v1.Boxes/Put"), "none");
+  EXPECT_EQ(find(*table, "POST", "/box.v1.Boxes/Get"), "2 a=box.v1.Boxes b=Get");
+  EXPECT_EQ(find_rpc(*open, "/other.Service/Any"), "3");
+  EXPECT_EQ(find(*open, "POST", "/box.v1.Boxes/Get"), "4");
+}
+
+TEST(RouteTableErrors, AGrpcMethodServedTwiceIsAnOverlap) {
+  const auto made = RouteTable::make({manifest("one", {rpc(1, "/a.B/C")}), manifest("two", {rpc(1, "/a.B/C")})}, {});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, Errc::kAlreadyExists);
+}
+
+TEST(ManifestTest, AGrpcMethodComesBackAsItWasWritten) {
+  const auto read = parse_manifest(to_json(*manifest("one", {rpc(1, "/box.v1.Boxes/Get")})));
+
+  ASSERT_TRUE(read) << read.error().message;
+  const Route& method = read->routes.at(0);
+  EXPECT_EQ(method.rpc, Rpc::kUnary);
+  EXPECT_EQ(method.path, "/box.v1.Boxes/Get");
+  EXPECT_EQ(method.selector, "1");
+}
+
+TEST(ManifestErrors, WhatIsNoGrpcMethodIsNamed) {
+  const std::pair<std::string_view, std::string_view> wrong[] = {
+      {R"("path": "/v1.0")", "'routes.path'"},
+      {R"("path": "/a.B/C/D")", "'routes.path'"},
+      {R"("path": "a.B/C")", "'routes.path'"},
+      {R"("path": "/a.B/C", "selector": "store")", "'routes.selector'"},
+      {R"("path": "/a.B/C", "selector": "0")", "'routes.selector'"},
+  };
+  for (const auto& [fields, named] : wrong) {
+    const std::string text =
+        R"({"capability": "x", "routes": [{"number": 1, "rpc": "unary", )" + std::string(fields) + "}]}";
+    const auto read = parse_manifest(text);
+    ASSERT_FALSE(read) << text;
+    EXPECT_THAT(read.error().message, HasSubstr(std::string(named)));
+  }
+}
+
 TEST(RouteTableErrors, ASelectorMustBeAParameterOfThePath) {
   Route wrong = route(1, "GET", "/v1/{a}");
   wrong.selector = "b";

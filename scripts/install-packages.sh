@@ -10,10 +10,11 @@ packages="
   libzmq3-dev cppzmq-dev libflatbuffers-dev flatbuffers-compiler libboost-dev libsqlite3-dev
   libyaml-cpp-dev libsimdjson-dev libspdlog-dev libfmt-dev libcli11-dev prometheus-cpp-dev
   libsodium-dev libssl-dev libseccomp-dev libgtest-dev libgmock-dev libbenchmark-dev
-  libhiredis-dev librdkafka-dev
+  libhiredis-dev librdkafka-dev libprotobuf-dev protobuf-compiler libnghttp2-dev zlib1g-dev
   python3 curl wrk sqlite3"
 if [ "${1:-}" = --test ]; then
-  packages="$packages redis-server redis-tools openssl docker.io docker-compose debootstrap iptables binutils"
+  packages="$packages redis-server redis-tools openssl maven openjdk-17-jre-headless
+  docker.io docker-compose debootstrap iptables binutils"
 fi
 
 missing=""

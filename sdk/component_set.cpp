@@ -10,6 +10,9 @@ namespace {
 
 constexpr Nanos kFirstRetry = std::chrono::milliseconds(250);
 constexpr Nanos kLongestRetry = std::chrono::seconds(15);
+/// As long as the one who holds what only one may hold is given to finish and let go.
+constexpr Nanos kHandOver = std::chrono::seconds(10);
+constexpr Nanos kHandOverLook = std::chrono::milliseconds(20);
 
 bool same(const config::Component& a, const config::Component& b) {
   const auto same_item = [](const config::MetadataItem& x, const config::MetadataItem& y) {
@@ -47,6 +50,7 @@ void ComponentSet::configure(const config::Generation& generation) {
   for (const config::Component& document : generation.components) {
     if (document.type.starts_with(options_.prefix)) wanted.emplace(document.name, &document);
   }
+  some_are_elsewhere_ = !generation.elsewhere.empty();
 
   for (auto slot = slots_.begin(); slot != slots_.end();) {
     if (wanted.contains(slot->first)) {
@@ -79,15 +83,22 @@ void ComponentSet::configure(const config::Generation& generation) {
   context_.status_changed();
 }
 
+namespace {
+
+bool is_held(const Result<std::shared_ptr<Component>>& made) {
+  return !made && made.error().code == Errc::kAlreadyExists;
+}
+
+}  // namespace
+
 /// Brings one component up, however long it takes; ends when it is.
 Task<void> ComponentSet::keep(std::shared_ptr<Slot> slot) {
   Nanos pause = kFirstRetry;
   while (true) {
     auto made = co_await make_one(slot->document);
-    const bool held = !made && made.error().code == Errc::kAlreadyExists;
-    if (held && slot->component != nullptr && options_.exclusive(slot->document.type)) {
-      // What the new one needs is held by the old one, which has to go first.
-      auto task = replace_exclusive(*slot);
+    if (is_held(made) && options_.exclusive(slot->document.type)) {
+      // What the new one needs is held by the old one, here or in a process the component comes from.
+      auto task = slot->component != nullptr ? replace_exclusive(*slot) : wait_for_hand_over(*slot);
       made = co_await std::move(task);
     }
     slot->attempted = true;
@@ -106,6 +117,18 @@ Task<void> ComponentSet::keep(std::shared_ptr<Slot> slot) {
   }
 }
 
+/// The holder, another process of this capability, is told to let go at about the same time. At the
+/// first initialisation only: one that was refused before is refused by somebody who stays.
+Task<Result<std::shared_ptr<Component>>> ComponentSet::wait_for_hand_over(const Slot& slot) {
+  EventLoop& loop = context_.loop();
+  const Deadline patience = loop.deadline_in(kHandOver);
+  while (true) {
+    auto made = co_await make_one(slot.document);
+    if (!is_held(made) || slot.attempted || patience.passed(loop.now())) co_return made;
+    co_await loop.sleep_until(loop.deadline_in(kHandOverLook));
+  }
+}
+
 /// Break before make: lets go of the old component once nobody uses it any more, opens the new one,
 /// and when that fails opens the old one again. Requests wait meanwhile.
 Task<Result<std::shared_ptr<Component>>> ComponentSet::replace_exclusive(Slot& slot) {
@@ -114,7 +137,7 @@ Task<Result<std::shared_ptr<Component>>> ComponentSet::replace_exclusive(Slot& s
   slot.component = nullptr;
   slot.attempted = false;
   EventLoop& loop = context_.loop();
-  const Deadline patience = loop.deadline_in(std::chrono::seconds(10));
+  const Deadline patience = loop.deadline_in(kHandOver);
   while (!old.expired() && !patience.passed(loop.now())) {
     co_await loop.sleep_until(loop.deadline_in(std::chrono::milliseconds(5)));
   }
@@ -183,8 +206,9 @@ Task<Result<std::shared_ptr<Component>>> ComponentSet::make_one(const config::Co
 ComponentSet::Found ComponentSet::find(std::string_view name, std::string_view app) const {
   const auto slot = slots_.find(name);
   if (slot == slots_.end() || !visible_to(slot->second->document.scopes, app)) {
-    const bool any =
-        std::ranges::any_of(slots_, [&](const auto& entry) { return visible_to(entry.second->document.scopes, app); });
+    const bool any = some_are_elsewhere_ || std::ranges::any_of(slots_, [&](const auto& entry) {
+                       return visible_to(entry.second->document.scopes, app);
+                     });
     return {nullptr, any ? Absent::kUnknown : Absent::kNoneConfigured, {}};
   }
   if (slot->second->component != nullptr) return {slot->second->component, Absent::kUnknown, {}};
@@ -192,9 +216,14 @@ ComponentSet::Found ComponentSet::find(std::string_view name, std::string_view a
 }
 
 Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::string app, Deadline deadline) const {
+  bool was_known = false;
   while (true) {
     Found found = find(name, app);
-    if (found.component != nullptr || found.absent != Absent::kNotReady) co_return found;
+    const bool known = found.component != nullptr || found.absent == Absent::kNotReady;
+    // Not "unknown": it may be somebody else's by now, who can be asked.
+    if (!known && was_known) co_return Found{nullptr, Absent::kNotReady, "it was taken away while it was initialised"};
+    if (!known || found.component != nullptr) co_return found;
+    was_known = true;
     const auto slot = slots_.find(name);
     if (slot->second->attempted) co_return found;
     const Wake wake = co_await changed_.wait(context_.loop(), deadline);

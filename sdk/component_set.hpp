@@ -18,8 +18,10 @@ namespace caisson::sdk {
 /// A component's metadata with references resolved. Names are matched without regard to case.
 class Metadata {
  public:
+  using Items = std::vector<std::pair<std::string, std::string>>;
+
   Metadata() = default;
-  explicit Metadata(std::vector<std::pair<std::string, std::string>> items) : items_(std::move(items)) {}
+  explicit Metadata(Items items) : items_(std::move(items)) {}
 
   [[nodiscard]] std::optional<std::string> find(std::string_view name) const;
   [[nodiscard]] std::string get(std::string_view name, std::string_view otherwise = {}) const;
@@ -28,10 +30,10 @@ class Metadata {
   [[nodiscard]] Result<std::int64_t> get_int(std::string_view name, std::int64_t otherwise) const;
   /// Go's duration syntax ("1m30s", "500ms") or a bare number of milliseconds.
   [[nodiscard]] Result<Nanos> get_duration(std::string_view name, Nanos otherwise) const;
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& items() const { return items_; }
+  [[nodiscard]] const Items& items() const { return items_; }
 
  private:
-  std::vector<std::pair<std::string, std::string>> items_;
+  Items items_;
 };
 
 /// Go's duration syntax or a bare number of milliseconds.
@@ -65,7 +67,8 @@ class Component {
 /// Keeps one component per document in step with the configuration: initialised beside the others,
 /// each with its own deadline; retried with back-off when that fails; a changed one is initialised
 /// beside the old one, which serves until the new one is up; a removed one is dropped once the last
-/// request that uses it has ended. Owner: a capability; one thread.
+/// request that uses it has ended. One whose storage another process still holds is tried again until
+/// that one has let go; requests wait meanwhile. Owner: a capability; one thread.
 class ComponentSet {
  public:
   /// Makes and initialises one component. Must end by `deadline`. The spec outlives the task.
@@ -75,7 +78,7 @@ class ComponentSet {
     std::string prefix;
     /// True for types that hold what only one instance may have open. When initialising the new one
     /// fails with kAlreadyExists, the old one is let go of first, and opened again if that does not
-    /// help.
+    /// help; where there is no old one, another process is given some time to let go.
     std::function<bool(std::string_view type)> exclusive = [](std::string_view) { return false; };
     /// Called when a component came up, went away or was replaced.
     std::function<void(const std::string& name)> changed = [](const std::string&) {};
@@ -87,7 +90,7 @@ class ComponentSet {
   void configure(const config::Generation& generation);
 
   enum class Absent : std::uint8_t {
-    kNoneConfigured,  // no component of this kind for the app at all
+    kNoneConfigured,  // no component of this kind for the app at all, in no process of the capability
     kUnknown,         // none of that name for the app
     kNotReady,        // known, but not initialised; `reason` says why
   };
@@ -111,6 +114,7 @@ class ComponentSet {
   struct Slot;
   Task<void> keep(std::shared_ptr<Slot> slot);
   Task<Result<std::shared_ptr<Component>>> replace_exclusive(Slot& slot);
+  Task<Result<std::shared_ptr<Component>>> wait_for_hand_over(const Slot& slot);
   void came_up(Slot& slot, std::shared_ptr<Component> component);
   Task<Result<std::shared_ptr<Component>>> make_one(const config::Component& document);
 
@@ -118,6 +122,7 @@ class ComponentSet {
   Options options_;
   Make make_;
   std::map<std::string, std::shared_ptr<Slot>, std::less<>> slots_;
+  bool some_are_elsewhere_ = false;
   mutable WaitQueue changed_;  // a reader that waits changes nothing that others see
   LogLimit log_limit_;
   TaskScope scope_;

@@ -90,6 +90,10 @@ class ComponentSetTest : public ::testing::Test {
     set_->configure(generation);
   }
 
+  static Task<void> take(Task<ComponentSet::Found> task, std::optional<ComponentSet::Found>& to) {
+    auto found = co_await std::move(task);
+    to.emplace(std::move(found));
+  }
   /// Name of the component that serves; empty: none.
   std::string serving(std::string_view app = "shop") {
     const auto found = set_->find("c", app);
@@ -165,6 +169,39 @@ TEST_F(ComponentSetTest, WhatTheOldOneHoldsIsLetGoOfFirst) {
   EXPECT_EQ(held_, std::vector<std::string>{"a"});
 }
 
+TEST_F(ComponentSetTest, WhatAnotherProcessHoldsIsWaitedForAndSoDoRequests) {
+  held_.push_back("a");
+  configure({document("box.exclusive", {{"file", "a"}, {"name", "first"}})});
+  wait_for_attempts(3);
+  EXPECT_EQ(set_->status()[0].state, ComponentState::kInit);
+
+  std::erase(held_, "a");
+
+  const auto found = testing::run(loop_, set_->find_when_ready("c", "shop", loop_.deadline_in(20s)));
+  EXPECT_NE(found.component, nullptr);
+}
+
+TEST_F(ComponentSetTest, WhoWaitsForAComponentThatIsTakenAwayIsNotToldThatThereIsNone) {
+  held_.push_back("a");
+  configure({document("box.exclusive", {{"file", "a"}, {"name", "first"}})});
+  std::optional<ComponentSet::Found> found;
+  TaskScope scope(loop_);
+  scope.spawn(take(set_->find_when_ready("c", "shop", Deadline::never()), found));
+
+  configure({});
+
+  testing::run_until(loop_, [&] { return found.has_value(); });
+  EXPECT_EQ(found->absent, ComponentSet::Absent::kNotReady);
+}
+
+TEST_F(ComponentSetTest, AComponentOfAnotherProcessOfTheCapabilityIsConfiguredAllTheSame) {
+  config::Generation generation;
+  generation.elsewhere = {{"far", "b"}};
+  set_->configure(generation);
+
+  EXPECT_EQ(set_->find("c", "shop").absent, ComponentSet::Absent::kUnknown);
+}
+
 TEST_F(ComponentSetTest, WhenEvenThatDoesNotHelpTheOldOneIsOpenedAgain) {
   configure({document("box.exclusive", {{"file", "a"}, {"name", "first"}})});
   wait_for("first");
@@ -175,7 +212,7 @@ TEST_F(ComponentSetTest, WhenEvenThatDoesNotHelpTheOldOneIsOpenedAgain) {
   const auto trap = std::make_shared<Trap>();
   set_.emplace(context_, options_, [this, trap](const ComponentSpec& spec, Deadline) {
     if (spec.metadata.get("name") == "second" && trap->calls++ > 0) {
-      const ComponentSpec refused{spec.name, spec.type, spec.version, Metadata({{"refuse", "yes"}})};
+      const ComponentSpec refused{spec.name, spec.type, spec.version, Metadata(Metadata::Items{{"refuse", "yes"}})};
       return make(refused);
     }
     return make(spec);

@@ -8,14 +8,14 @@ namespace {
 using namespace std::chrono_literals;
 
 TEST(MetadataTest, NamesAreMatchedWithoutRegardToCase) {
-  const Metadata metadata({{"redisHost", "a"}});
+  const Metadata metadata(Metadata::Items{{"redisHost", "a"}});
 
   EXPECT_EQ(metadata.get("REDISHOST"), "a");
   EXPECT_FALSE(metadata.find("other"));
 }
 
 TEST(MetadataTest, AWrongNumberNamesItsKey) {
-  const Metadata metadata({{"queueDepth", "ten"}});
+  const Metadata metadata(Metadata::Items{{"queueDepth", "ten"}});
 
   const auto depth = metadata.get_int("queueDepth", 1);
 

@@ -22,6 +22,13 @@ std::string random_id() {
   return fmt::format("{:08x}{:08x}", source(), source());
 }
 
+/// The processes of one capability share its folder, but not their configuration.
+std::string snapshot_path(const Process::Options& options) {
+  if (options.data_dir.empty()) return {};
+  const std::string part = options.compartment.empty() ? std::string() : "." + options.compartment;
+  return fmt::format("{}/generation{}.snapshot", options.data_dir, part);
+}
+
 std::uint64_t number_of(std::string_view text) {
   std::uint64_t number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number);
@@ -34,7 +41,7 @@ Process::Process(EventLoop& loop, Options options, const MakeCapability& make)
     : loop_(loop),
       options_(std::move(options)),
       incarnation_(random_id()),
-      replica_(options_.data_dir.empty() ? std::string() : options_.data_dir + "/generation.snapshot"),
+      replica_(snapshot_path(options_)),
       definition_(options_.name),
       capability_(make(*this)),
       scope_(loop) {

@@ -32,6 +32,7 @@ class Process final : public Context {
     std::string data_dir;       // empty: nothing is kept on disk
     std::string counters_path;  // empty: counters that nobody reads
     std::vector<std::string> arguments;
+    std::string compartment{};  // which part of the capability this is; empty: its own process
   };
 
   Process(EventLoop& loop, Options options, const MakeCapability& make);

@@ -21,12 +21,13 @@ std::string decoded_or_raw(std::string_view text) {
 }  // namespace
 
 Task<Result<void>> Request::reply(Response response) {
-  std::vector<Field> headers;
-  headers.reserve(response.headers.size());
-  for (const auto& [name, value] : response.headers) headers.push_back({name, value});
+  const std::vector<Field> headers(response.headers.begin(), response.headers.end());
+  const std::vector<Field> trailers(response.trailers.begin(), response.trailers.end());
   Envelope envelope;
   envelope.status = response.status;
+  envelope.message = response.message;
   envelope.headers = headers;
+  envelope.trailers = trailers;
   co_return co_await incoming_.reply(envelope, std::move(response.body));
 }
 

@@ -12,11 +12,14 @@
 
 namespace caisson::sdk {
 
-/// A whole answer. `status` is the API's (HTTP) status.
+/// A whole answer. `status` is the API's: HTTP's, or gRPC's on a route of that kind (sdk/rpc.hpp).
 struct Response {
   std::uint16_t status = 200;
   std::vector<std::pair<std::string, std::string>> headers;
   Buffer body;
+  /// gRPC: the text of a status that is not OK.
+  std::string message;
+  std::vector<std::pair<std::string, std::string>> trailers;
 };
 
 /// A request as a handler sees it. Views stay valid as long as the Request. One thread.

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "bus/compartments.hpp"
 #include "bus/log.hpp"
 #include "bus/transport.hpp"
 #include "config-cache/durable_file.hpp"
@@ -30,6 +31,7 @@ struct Flags {
   std::vector<std::string> addresses;
   std::string run_dir;
   std::string data_dir;
+  std::string compartment;
   std::string instance;
   std::string log_level = "info";
   bool log_as_json = false;
@@ -39,6 +41,11 @@ struct Flags {
   unsigned watchdog_ms = 2000;
   std::vector<std::string> rest;
 };
+
+std::string process_name(std::string_view capability, const Flags& flags) {
+  if (flags.compartment.empty()) return std::string(capability);
+  return Compartment{std::string(capability), flags.compartment, {}, {}}.process();
+}
 
 /// Parses argv; an exit code when the process is done already (--help, a wrong flag).
 std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& flags) {
@@ -51,6 +58,11 @@ std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& fl
       ->allow_extra_args(false);
   app.add_option("--run-dir", flags.run_dir, "Folder for the pid file and the counter table");
   app.add_option("--data-dir", flags.data_dir, "Folder for what must survive a restart");
+  app.add_option("--compartment", flags.compartment,
+                 "Serve only the components of this compartment; --connect then names its own socket")
+      ->check([](const std::string& text) {
+        return is_compartment_name(text) ? std::string() : "must be 1 to 24 lower-case letters, digits and '-'";
+      });
   app.add_option("--instance", flags.instance, "Name of this instance")->default_str(std::string(name));
   app.add_option("--log-level", flags.log_level, "debug, info, warn, error or fatal");
   app.add_flag("--log-as-json", flags.log_as_json, "Log JSON lines");
@@ -66,7 +78,7 @@ std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& fl
     return app.exit(error);
   }
   flags.rest = app.remaining();
-  if (flags.instance.empty()) flags.instance = name;
+  if (flags.instance.empty()) flags.instance = process_name(name, flags);
   return std::nullopt;
 }
 
@@ -113,10 +125,10 @@ int serve(std::string_view name, const Flags& flags, const MakeCapability& make)
     log(LogLevel::kError, error.message);
     return 1;
   };
-  Process::Options options{std::string(name), flags.instance, flags.data_dir, {}, flags.rest};
+  Process::Options options{std::string(name), flags.instance, flags.data_dir, {}, flags.rest, flags.compartment};
   if (const auto made = make_folder(flags.data_dir, "--data-dir"); !made) return fail(made.error());
   if (!flags.run_dir.empty()) {
-    const std::string own = flags.run_dir + "/" + std::string(name);
+    const std::string own = flags.run_dir + "/" + process_name(name, flags);
     if (const auto made = make_folder(own, "--run-dir"); !made) return fail(made.error());
     options.counters_path = counters_path(name, flags);
     const std::string pid_file = fmt::format("{}/{}.pid", flags.run_dir, flags.instance);
@@ -177,7 +189,7 @@ int health(std::string_view name, const Flags& flags) {
 int print_manifest(std::string_view name, const Flags& flags, const MakeCapability& make) {
   const SystemClock clock;
   EventLoop loop(clock);
-  Process::Options options{std::string(name), flags.instance, {}, {}, flags.rest};
+  Process::Options options{std::string(name), flags.instance, {}, {}, flags.rest, {}};
   const Process process(loop, std::move(options), make);
   std::printf("%s\n", to_json(process.manifest()).c_str());
   return 0;

@@ -42,6 +42,7 @@ Result<Flags> parse_flags(const std::vector<std::string>& arguments) {
   CLI::App app("config");
   app.add_option("--resources-path,--components-path", flags.folders)->expected(1)->take_all();
   app.add_option("--config", flags.configurations)->expected(1)->take_all();
+  app.add_option("--compartments-file", flags.compartments_file);
   app.allow_extras();
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
   try {
@@ -108,10 +109,12 @@ void ConfigCapability::start() {
   const std::string& data_dir = context_.data_dir();
   term_ = next_term(data_dir);
   resources_.emplace(ResourcesFolder::Options{flags_.folders, flags_.configurations, environment("NAMESPACE")});
+  compartments_file_.emplace(flags_.compartments_file);
   last_documents_.emplace(data_dir.empty() ? std::string() : data_dir + "/resources.snapshot");
   if (!data_dir.empty()) {
     if (const auto last = load_snapshot(last_documents_->path()); last) {
       resources_->restore(*last);
+      recall_compartments(*last);
     } else if (last.error().code != Errc::kNotFound) {
       log(LogLevel::kError, fmt::format("{}; only what the folders say now is known", last.error().message));
     }
@@ -121,6 +124,23 @@ void ConfigCapability::start() {
   for (const std::string& file : flags_.configurations) watched_folders_.push_back(folder_of(file));
   watch_.emplace(context_.loop(), [this] { folders_changed(); });
   scan();
+}
+
+/// Who holds what since the start before: told when that no longer holds. The documents say where
+/// components were to be, the supervisor's file who really had them.
+void ConfigCapability::recall_compartments(const Generation& last) {
+  Compiled then = compile(last);
+  const auto file = read_file(compartments_file_->path(), kLargestCompartmentList);
+  const auto present = file ? parse_compartments(*file) : Result<std::vector<Compartment>>(file.error());
+  if (present) {
+    then.compartments = *present;
+    for (auto& [name, audience] : then.serving) audience = capability_of(audience);
+    for (const Compartment& compartment : *present) {
+      for (const std::string& name : compartment.components) then.serving[name] = compartment.audience();
+    }
+  }
+  for (const Compartment& compartment : then.compartments) audiences_[compartment.audience()];
+  serving_ = std::move(then.serving);
 }
 
 /// At once, but a writer of many files does not make many scans.
@@ -146,12 +166,22 @@ void ConfigCapability::publish() {
   Generation documents = resources_->documents();
   if (flags_.folders.empty()) documents.components = default_documents().components;
   std::vector<Problem> problems = resources_->problems();
-  Compiled compiled = compile(documents);
+  Compiled compiled = compile(documents, serving_);
   problems.insert(problems.end(), compiled.problems.begin(), compiled.problems.end());
   Generation own = std::move(compiled.audiences["config"]);
   compiled.audiences.erase("config");  // stays in this process
   // Without the --config files the access rules are not known: then nobody is told anything.
   if (!resources_->complete()) return report(std::move(problems));
+  for (const auto& [name, audience] : compiled.wanted) {
+    const std::string& now = compiled.serving.at(name);
+    const auto known = wanted_.find(name);
+    if (now == audience || (known != wanted_.end() && known->second == audience)) continue;
+    log(LogLevel::kInfo, fmt::format("component '{}' moves to '{}' and is served by '{}' until that one is there", name,
+                                     process_of(audience), process_of(now)));
+  }
+  wanted_ = std::move(compiled.wanted);
+  serving_ = std::move(compiled.serving);
+  write_compartments(compiled.compartments);
   serve_own(std::move(own));
   // An audience that lost its last component is told so.
   for (const auto& [name, audience] : audiences_) compiled.audiences.try_emplace(name).first->second.audience = name;
@@ -170,7 +200,8 @@ void ConfigCapability::publish() {
 Result<bool> ConfigCapability::publish_to(const std::string& name, Generation generation) {
   std::string content = encode(generation);
   const auto known = audiences_.find(name);
-  if (known != audiences_.end() && known->second.content == content) return false;
+  if (known != audiences_.end()) known->second.current = known->second.content == content;
+  if (known != audiences_.end() && known->second.current) return false;
   generation.term = term_;
   generation.sequence = sequence_;
   std::string snapshot = encode(generation);
@@ -182,12 +213,38 @@ Result<bool> ConfigCapability::publish_to(const std::string& name, Generation ge
   Audience& audience = audiences_[name];
   audience.content = std::move(content);
   audience.sequence = sequence_;
+  audience.current = true;
+  audience.empty = generation.components.empty();
   publications_.add();
   log(LogLevel::kInfo, fmt::format("configuration {}.{} for '{}': {} components, {} subscriptions", term_, sequence_,
                                    name, generation.components.size(), generation.subscriptions.size()));
   context_.publish_config(name, std::move(snapshot));
   context_.status_changed();
   return true;
+}
+
+/// Tells the supervisor. Whoever spoils the file has it put right at the next scan.
+void ConfigCapability::write_compartments(const std::vector<Compartment>& compartments) {
+  const std::string& path = compartments_file_->path();
+  if (path.empty()) return;
+  std::string json = to_json(compartments);
+  const auto present = read_file(path, kLargestCompartmentList);
+  const bool right = present ? *present == json : compartments.empty();
+  if (right && (compartments_told_.empty() || compartments_told_ == json)) return;
+  compartments_told_ = json;  // the file may still hold what was written before
+  compartments_file_->replace(std::move(json));
+}
+
+/// The audience holds what moves to it: now requests go there, and the one before is told to let go.
+void ConfigCapability::complete_moves_to(const std::string& audience) {
+  bool moved = false;
+  for (const auto& [name, wanted] : wanted_) {
+    std::string& serving = serving_.at(name);
+    if (wanted != audience || serving == audience) continue;
+    serving = audience;
+    moved = true;
+  }
+  if (moved) publish();
 }
 
 /// Configuration stores are this process's own components.
@@ -235,6 +292,13 @@ void ConfigCapability::config_answered(const std::string& audience, std::uint64_
   }
   found->second.refused = reason;
   context_.status_changed();
+  const bool in_force = reason.empty() && found->second.current && term == term_ && sequence == found->second.sequence;
+  if (!in_force) return;
+  if (found->second.empty && !compartment_of(audience).empty()) {
+    audiences_.erase(found);  // it has let go of its last component
+    return;
+  }
+  complete_moves_to(audience);
 }
 
 std::string ConfigCapability::metadata() const {

@@ -22,6 +22,7 @@ namespace caisson::config {
 struct Flags {
   std::vector<std::string> folders;         // --resources-path, --components-path
   std::vector<std::string> configurations;  // --config
+  std::string compartments_file;            // --compartments-file; empty: nobody is told
 };
 /// Reads them; kInvalidArgument says what is wrong. What is unknown is passed over.
 Result<Flags> parse_flags(const std::vector<std::string>& arguments);
@@ -29,6 +30,9 @@ Result<Flags> parse_flags(const std::vector<std::string>& arguments);
 /// Reads the resources, watches them, and publishes a generation to each audience whose documents
 /// changed. Everybody keeps the last one when this process is away. Beside that it serves configuration
 /// stores (items/), which never hold publishing up.
+///
+/// A component that moves to another process of its capability is given to the new one first; the old
+/// one goes on serving it until the new one has acknowledged that, so that nobody asks where nobody is.
 ///
 /// In its data folder: `resources.snapshot`, the documents last in force, so that a file that broke
 /// or a folder that emptied while this process was away is seen as that; `term`, which grows with
@@ -53,13 +57,18 @@ class ConfigCapability final : public sdk::Capability {
     std::uint64_t sequence = 0;
     std::uint64_t acknowledged_term = 0;
     std::uint64_t acknowledged = 0;
-    std::string refused;  // why it refused the last; empty: it did not
+    std::string refused;   // why it refused the last; empty: it did not
+    bool current = false;  // `content` is what it should have
+    bool empty = false;    // it holds no component
   };
 
+  void recall_compartments(const Generation& last);
   void folders_changed();
   void scan();
   void publish();
   Result<bool> publish_to(const std::string& name, Generation generation);
+  void write_compartments(const std::vector<Compartment>& compartments);
+  void complete_moves_to(const std::string& audience);
   void serve_own(Generation generation);
   void keep(const Generation& documents);
   void report(std::vector<Problem> problems);
@@ -75,8 +84,12 @@ class ConfigCapability final : public sdk::Capability {
   std::uint64_t term_ = 0;
   std::uint64_t sequence_ = 1;  // of the next publication
   std::map<std::string, Audience> audiences_;
+  Placement wanted_;
+  Placement serving_;
   std::optional<DurableFile> last_documents_;
   std::string last_documents_bytes_;
+  std::optional<DurableFile> compartments_file_;
+  std::string compartments_told_;
   std::string own_content_;  // the snapshot of what items_ serves
   std::vector<Problem> problems_;
   sdk::Counter publications_;

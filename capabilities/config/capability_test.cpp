@@ -13,6 +13,7 @@ namespace {
 
 using caisson::testing::run_until;
 using testing::component_yaml;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -259,6 +260,139 @@ TEST_F(ConfigCapabilityTest, TheFlagsAreDaprs) {
   EXPECT_EQ(flags->folders, (std::vector<std::string>{"/a", "/b"}));
   EXPECT_EQ(flags->configurations, (std::vector<std::string>{"c", "d"}));
   EXPECT_FALSE(parse_flags({"--config"}));
+}
+
+/// A store with its compartment; empty: none.
+std::string store_yaml(const std::string& name, const std::string& compartment) {
+  std::string yaml = component_yaml(name, "state.redis", "1");
+  if (compartment.empty()) return yaml;
+  const std::string named = "  name: " + name + "\n";
+  return yaml.insert(yaml.find(named) + named.size(),
+                     "  annotations:\n    caisson.io/compartment: " + compartment + "\n");
+}
+
+class CompartmentsTest : public ConfigCapabilityTest {
+ protected:
+  void TearDown() override { capability_.reset(); }  // writes into a folder that goes first
+
+  FakeContext& start_with_file() {
+    return start({"--resources-path", folder_.path(), "--compartments-file", list_.path("compartments.json")});
+  }
+  void annotate(const std::string& compartment) {
+    folder_.write("new", store_yaml("cart", compartment) + "---\n" + component_yaml("other", "state.redis", "1"));
+    std::filesystem::rename(folder_.path("new"), folder_.path("a.yaml"));
+    clock_.advance(std::chrono::seconds(1));
+  }
+  /// The process behind an audience puts what it was sent last in force.
+  void acknowledge(const std::string& audience) {
+    const Generation& last = context_->published.at(audience);
+    capability_->config_answered(audience, last.term, last.sequence, nullptr);
+  }
+  [[nodiscard]] std::vector<std::string> held_by(const std::string& audience) const {
+    std::vector<std::string> names;
+    const auto found = context_->published.find(audience);
+    if (found == context_->published.end()) return names;
+    for (const Component& one : found->second.components) names.push_back(one.name);
+    return names;
+  }
+  [[nodiscard]] std::string listed() const {
+    const auto text = read_file(list_.path("compartments.json"), 4096);
+    return text ? *text : std::string();
+  }
+
+  testing::TemporaryFolder list_;
+};
+
+TEST_F(CompartmentsTest, TheSupervisorIsToldWhichAreInUse) {
+  annotate("b");
+  start_with_file();
+
+  EXPECT_THAT(held_by("state/b"), ElementsAre("cart"));
+  run_until(loop_, [&] { return !listed().empty(); });
+  const auto compartments = parse_compartments(listed());
+  ASSERT_TRUE(compartments);
+  EXPECT_THAT(*compartments, ElementsAre(Compartment{"state", "b", {"state.redis"}, {"cart"}}));
+}
+
+TEST_F(CompartmentsTest, AnAnnotationThatIsAddedMovesTheComponentOnceTheNewProcessHoldsIt) {
+  annotate("");
+  start_with_file();
+  annotate("b");
+  run_until(loop_, [&] { return held_by("state/b").size() == 1; });
+
+  EXPECT_THAT(held_by("state"), ElementsAre("cart", "other"));
+  EXPECT_THAT(context_->published.at("state").elsewhere, IsEmpty());
+
+  acknowledge("state/b");
+  EXPECT_THAT(held_by("state"), ElementsAre("other"));
+  EXPECT_THAT(context_->published.at("state").elsewhere, ElementsAre(Elsewhere{"cart", "b"}));
+}
+
+TEST_F(CompartmentsTest, AnAnnotationThatIsRemovedMovesItBackAndEmptiesTheCompartment) {
+  annotate("b");
+  start_with_file();
+  annotate("");
+  run_until(loop_, [&] { return held_by("state").size() == 2; });
+  EXPECT_THAT(held_by("state/b"), ElementsAre("cart"));
+
+  acknowledge("state");
+
+  EXPECT_THAT(held_by("state/b"), IsEmpty());
+  EXPECT_THAT(context_->published.at("state").elsewhere, IsEmpty());
+  run_until(loop_, [&] { return listed() == "[]"; });
+}
+
+TEST_F(CompartmentsTest, AnAnswerToAnOlderGenerationOrARefusalMovesNothing) {
+  annotate("");
+  start_with_file();
+  annotate("b");
+  run_until(loop_, [&] { return held_by("state/b").size() == 1; });
+  const Generation last = context_->published.at("state/b");
+
+  capability_->config_answered("state/b", last.term, last.sequence - 1, nullptr);
+  const Error refused{Errc::kInvalidArgument, "no"};
+  capability_->config_answered("state/b", last.term, last.sequence, &refused);
+
+  EXPECT_THAT(held_by("state"), ElementsAre("cart", "other"));
+}
+
+TEST_F(CompartmentsTest, AMoveThatARestartInterruptsGoesOn) {
+  annotate("");
+  start_with_file();
+  annotate("b");
+  run_until(loop_, [&] { return held_by("state/b").size() == 1 && !listed().empty(); });
+
+  start_with_file();
+
+  EXPECT_THAT(held_by("state"), ElementsAre("cart", "other"));
+  acknowledge("state/b");
+  EXPECT_THAT(held_by("state"), ElementsAre("other"));
+}
+
+TEST_F(CompartmentsTest, ACompartmentThatWentWhileConfigWasAwayIsToldSo) {
+  annotate("b");
+  start_with_file();
+  run_until(loop_, [&] { return !listed().empty(); });
+  capability_.reset();
+  annotate("");
+
+  start_with_file();
+  acknowledge("state");
+
+  ASSERT_TRUE(context_->published.contains("state/b"));
+  EXPECT_THAT(held_by("state/b"), IsEmpty());
+}
+
+TEST_F(CompartmentsTest, AListThatSomebodySpoiltIsPutRightAtTheNextScan) {
+  annotate("b");
+  start_with_file();
+  run_until(loop_, [&] { return !listed().empty(); });
+  const std::string right = listed();
+  list_.write("compartments.json", "{{{");
+
+  clock_.advance(std::chrono::seconds(61));
+
+  run_until(loop_, [&] { return listed() == right; });
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <optional>
 #include <set>
 #include <string_view>
 
@@ -20,17 +19,34 @@ constexpr std::string_view kAlways[] = {"state", "pubsub", "secrets", "invoke", 
 struct Category {
   std::string_view name;
   std::string_view audience;
+  bool divisible = false;  // its components may have compartments
 };
+// Calls by other capabilities (secrets.resolve) name no component, so secret stores stay together.
 constexpr Category kCategories[] = {
-    {"state", "state"}, {"pubsub", "pubsub"},     {"secretstores", "secrets"},
-    {"lock", "lock"},   {"bindings", "bindings"}, {"configuration", "config"},
+    {"state", "state", true}, {"pubsub", "pubsub", true}, {"secretstores", "secrets"},
+    {"lock", "lock"},         {"bindings", "bindings"},   {"configuration", "config"},
 };
 
-std::optional<std::string> audience_of(const Component& component) {
+/// So that those which components are about to leave fit beside them.
+constexpr std::size_t kMostWanted = kMostCompartments / 2;
+
+/// Types whose library is not ours and brings threads of its own.
+struct DefaultCompartment {
+  std::string_view type;
+  std::string_view name;
+};
+constexpr DefaultCompartment kDefaultCompartments[] = {{"pubsub.kafka", "kafka"}};
+
+const Category* category_of(const Component& component) {
   const std::string_view category = std::string_view(component.type).substr(0, component.type.find('.'));
-  const auto found = std::ranges::find(kCategories, category, &Category::name);
-  if (found == std::end(kCategories)) return std::nullopt;
-  return std::string(found->audience);
+  const auto* const found = std::ranges::find(kCategories, category, &Category::name);
+  return found == std::end(kCategories) ? nullptr : found;
+}
+
+std::string compartment_wanted_by(const Component& component) {
+  if (!component.compartment.empty()) return component.compartment;
+  const auto* const found = std::ranges::find(kDefaultCompartments, component.type, &DefaultCompartment::type);
+  return found == std::end(kDefaultCompartments) ? std::string() : std::string(found->name);
 }
 
 bool is_denied(const Component& component, const std::vector<std::string>& denied) {
@@ -108,22 +124,105 @@ void add_configuration(std::map<std::string, Generation>& audiences, const Confi
   invoke.access_policies = all.access_policies;
 }
 
-}  // namespace
+/// One run of compile(): finds every component's place.
+class Divider {
+ public:
+  Divider(Compiled& compiled, const Placement& serving) : compiled_(compiled), before_(serving) {}
 
-Compiled compile(const Generation& documents) {
-  Compiled compiled;
-  for (const std::string_view name : kAlways) compiled.audiences[std::string(name)];
-  for (const Component& component : documents.components) {
-    if (is_denied(component, documents.configuration.denied_component_types)) continue;
-    const std::optional<std::string> audience = audience_of(component);
-    if (audience) {
-      compiled.audiences[*audience].components.push_back(component);
-    } else {
-      compiled.problems.push_back({component.origin, fmt::format("Component '{}': no capability here serves type '{}'",
-                                                                 component.name, component.type)});
+  void place(const Component& component) {
+    const Category* const category = category_of(component);
+    if (category == nullptr) {
+      return report(component, fmt::format("no capability here serves type '{}'", component.type));
+    }
+    const std::string wanted = audience_wanted_by(component, *category);
+    const auto before = before_.find(component.name);
+    const bool moves = before != before_.end() && capability_of(before->second) == category->audience;
+    const std::string& serving = moves ? before->second : wanted;
+    compiled_.audiences[wanted].components.push_back(component);
+    if (serving != wanted) compiled_.audiences[serving].components.push_back(component);
+    compiled_.wanted[component.name] = wanted;
+    compiled_.serving[component.name] = serving;
+  }
+
+  /// To where its component is; one to no known component to the capability itself, which says so.
+  void place(const Subscription& subscription) {
+    std::set<std::string, std::less<>> audiences;
+    for (const Placement* placement : {&compiled_.wanted, &compiled_.serving}) {
+      const auto found = placement->find(subscription.pubsub);
+      if (found != placement->end() && capability_of(found->second) == "pubsub") audiences.insert(found->second);
+    }
+    if (audiences.empty()) audiences.emplace("pubsub");
+    for (const std::string& audience : audiences) compiled_.audiences[audience].subscriptions.push_back(subscription);
+  }
+
+  /// Tells the audiences of a divided capability about one another.
+  void link() {
+    std::set<std::string, std::less<>> divided;
+    for (const auto& [name, generation] : compiled_.audiences) {
+      if (!compartment_of(name).empty()) divided.emplace(capability_of(name));
+    }
+    for (auto& [name, generation] : compiled_.audiences) {
+      const std::string_view capability = capability_of(name);
+      if (!divided.contains(capability)) continue;
+      for (const auto& [component, serving] : compiled_.serving) {
+        if (capability_of(serving) != capability || serving == name) continue;
+        generation.elsewhere.push_back({component, std::string(compartment_of(serving))});
+      }
+      if (!compartment_of(name).empty()) compiled_.compartments.push_back(describe(name, generation));
     }
   }
-  compiled.audiences["pubsub"].subscriptions = documents.subscriptions;
+
+ private:
+  std::string audience_wanted_by(const Component& component, const Category& category) {
+    std::string audience(category.audience);
+    const std::string compartment = compartment_wanted_by(component);
+    if (compartment.empty()) return audience;
+    if (!category.divisible) {
+      report(component, fmt::format("components of type '{}' cannot have a compartment of their own; it is served "
+                                    "without one",
+                                    component.type));
+      return audience;
+    }
+    std::string own = audience + "/" + compartment;
+    if (!own_.contains(own) && own_.size() == kMostWanted) {
+      report(component, fmt::format("compartment '{}' is one more than {}; the component is served without it",
+                                    compartment, kMostWanted));
+      return audience;
+    }
+    return *own_.insert(std::move(own)).first;
+  }
+
+  void report(const Component& component, std::string_view what) {
+    compiled_.problems.push_back({component.origin, fmt::format("Component '{}': {}", component.name, what)});
+  }
+
+  [[nodiscard]] Compartment describe(const std::string& audience, const Generation& generation) const {
+    Compartment one{std::string(capability_of(audience)), std::string(compartment_of(audience)), {}, {}};
+    std::set<std::string> types;
+    for (const Component& component : generation.components) {
+      types.insert(component.type);
+      if (compiled_.serving.at(component.name) == audience) one.components.push_back(component.name);
+    }
+    one.types.assign(types.begin(), types.end());
+    return one;
+  }
+
+  Compiled& compiled_;
+  const Placement& before_;
+  std::set<std::string> own_;  // the compartments that are wanted
+};
+
+}  // namespace
+
+Compiled compile(const Generation& documents, const Placement& serving) {
+  Compiled compiled;
+  for (const std::string_view name : kAlways) compiled.audiences[std::string(name)];
+  Divider divider(compiled, serving);
+  for (const Component& component : documents.components) {
+    if (!is_denied(component, documents.configuration.denied_component_types)) divider.place(component);
+  }
+  for (const Subscription& subscription : documents.subscriptions) divider.place(subscription);
+  divider.link();
   compiled.audiences["invoke"].http_endpoints = documents.http_endpoints;
   add_configuration(compiled.audiences, documents.configuration);
   for (auto& [name, generation] : compiled.audiences) {

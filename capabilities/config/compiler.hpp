@@ -1,17 +1,27 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "bus/compartments.hpp"
 #include "capabilities/config/yaml_documents.hpp"
 #include "config-cache/documents.hpp"
 
 namespace caisson::config {
 
+/// Audience of each component, by the component's name.
+using Placement = std::map<std::string, std::string, std::less<>>;
+
 struct Compiled {
   /// What each audience gets and nothing more; term and sequence are not set.
   std::map<std::string, Generation> audiences;
+  /// The compartments among them.
+  std::vector<Compartment> compartments;
+  /// Where each component is to be in the end, and where its requests go meanwhile.
+  Placement wanted;
+  Placement serving;
   /// Components that no capability here serves.
   std::vector<Problem> problems;
 };
@@ -27,6 +37,11 @@ struct Compiled {
 ///
 /// and to each the resiliency of its own targets. Component metadata goes to its owner alone.
 /// Denied component types go to nobody.
-Compiled compile(const Generation& documents);
+///
+/// A component with a compartment, its own or its type's, goes to the audience CAPABILITY/COMPARTMENT
+/// of state and pubsub, and with it the subscriptions to it. `serving` says where components have been
+/// until now: one that moves within its capability stays there as well, and its requests go on
+/// going there, until the caller finds the new place ready and says so in the next `serving`.
+Compiled compile(const Generation& documents, const Placement& serving = {});
 
 }  // namespace caisson::config

@@ -8,6 +8,7 @@
 namespace caisson::config {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -140,6 +141,148 @@ TEST(CompilerTest, EachPartOfTheConfigurationGoesToWhomItConcerns) {
     EXPECT_EQ(generation.configuration.sampling_rate, name == "gateway" ? 1 : 0.0001) << name;
     EXPECT_EQ(generation.configuration.access_policies.size(), name == "invoke" ? 1U : 0U) << name;
   }
+}
+
+Component in_compartment(std::string name, std::string type, std::string compartment) {
+  Component made = component(std::move(name), std::move(type));
+  made.compartment = std::move(compartment);
+  return made;
+}
+
+std::vector<std::string> names_in(const Generation& generation) {
+  std::vector<std::string> names;
+  for (const Component& one : generation.components) names.push_back(one.name);
+  return names;
+}
+
+TEST(CompilerTest, AComponentWithACompartmentLeavesItsCapabilitysOwnGeneration) {
+  Generation documents;
+  documents.components = {component("cart", "state.sqlite"), in_compartment("slow", "state.redis", "b"),
+                          component("events", "pubsub.kafka"), component("orders", "pubsub.redis")};
+
+  const Compiled compiled = compile(documents);
+
+  EXPECT_THAT(names_in(compiled.audiences.at("state")), ElementsAre("cart"));
+  EXPECT_THAT(names_in(compiled.audiences.at("state/b")), ElementsAre("slow"));
+  EXPECT_THAT(names_in(compiled.audiences.at("pubsub")), ElementsAre("orders"));
+  EXPECT_THAT(names_in(compiled.audiences.at("pubsub/kafka")), ElementsAre("events"));
+  EXPECT_EQ(compiled.audiences.at("state/b").audience, "state/b");
+  EXPECT_THAT(compiled.compartments, ElementsAre(Compartment{"pubsub", "kafka", {"pubsub.kafka"}, {"events"}},
+                                                 Compartment{"state", "b", {"state.redis"}, {"slow"}}));
+}
+
+TEST(CompilerTest, TheProcessesOfADividedCapabilityKnowWhatTheOthersServe) {
+  Generation documents;
+  documents.components = {component("cart", "state.sqlite"), in_compartment("slow", "state.redis", "b"),
+                          component("orders", "pubsub.redis")};
+
+  const Compiled compiled = compile(documents);
+
+  EXPECT_THAT(compiled.audiences.at("state").elsewhere, ElementsAre(Elsewhere{"slow", "b"}));
+  EXPECT_THAT(compiled.audiences.at("state/b").elsewhere, ElementsAre(Elsewhere{"cart", ""}));
+  EXPECT_THAT(compiled.audiences.at("pubsub").elsewhere, IsEmpty());
+}
+
+TEST(CompilerTest, TheAnnotationOverridesTheTypesOwnCompartment) {
+  Generation documents;
+  documents.components = {in_compartment("events", "pubsub.kafka", "main")};
+
+  EXPECT_THAT(names_in(compile(documents).audiences.at("pubsub/main")), ElementsAre("events"));
+}
+
+TEST(CompilerTest, ASubscriptionGoesWhereItsComponentIsAndAnUnknownOneToTheCapability) {
+  Generation documents;
+  documents.components = {component("orders", "pubsub.redis"), component("events", "pubsub.kafka"),
+                          component("cart", "state.redis")};
+  for (const char* pubsub : {"orders", "events", "nowhere", "cart"}) {
+    documents.subscriptions.emplace_back().pubsub = pubsub;
+  }
+
+  const Compiled compiled = compile(documents);
+
+  const auto& own = compiled.audiences.at("pubsub").subscriptions;
+  ASSERT_THAT(own, SizeIs(3));
+  EXPECT_EQ(own[0].pubsub, "orders");
+  EXPECT_EQ(own[1].pubsub, "nowhere");
+  EXPECT_EQ(own[2].pubsub, "cart");
+  ASSERT_THAT(compiled.audiences.at("pubsub/kafka").subscriptions, SizeIs(1));
+  EXPECT_EQ(compiled.audiences.at("pubsub/kafka").subscriptions[0].pubsub, "events");
+}
+
+TEST(CompilerTest, ResiliencyFollowsAComponentIntoItsCompartment) {
+  Generation documents;
+  documents.components = {component("cart", "state.redis"), in_compartment("slow", "state.redis", "b")};
+  Resiliency all;
+  all.timeouts = {{"short", {}}};
+  all.component_outbound["slow"] = {"short", "", "", 0};
+  documents.resiliencies = {all};
+
+  const Compiled compiled = compile(documents);
+
+  EXPECT_THAT(compiled.audiences.at("state").resiliencies, IsEmpty());
+  EXPECT_TRUE(compiled.audiences.at("state/b").resiliencies.at(0).component_outbound.contains("slow"));
+}
+
+TEST(CompilerTest, AComponentThatMovesStaysWhereItWasUntilTheNewPlaceIsReady) {
+  Generation documents;
+  documents.components = {in_compartment("cart", "state.redis", "b"), component("other", "state.redis")};
+
+  const Compiled moving = compile(documents, {{"cart", "state"}});
+  const Compiled moved = compile(documents, {{"cart", "state/b"}});
+
+  EXPECT_THAT(names_in(moving.audiences.at("state")), ElementsAre("cart", "other"));
+  EXPECT_THAT(names_in(moving.audiences.at("state/b")), ElementsAre("cart"));
+  EXPECT_THAT(moving.audiences.at("state").elsewhere, IsEmpty());
+  EXPECT_EQ(moving.wanted.at("cart"), "state/b");
+  EXPECT_EQ(moving.serving.at("cart"), "state");
+  EXPECT_THAT(moving.compartments, ElementsAre(Compartment{"state", "b", {"state.redis"}, {}}));
+  EXPECT_THAT(names_in(moved.audiences.at("state")), ElementsAre("other"));
+  EXPECT_THAT(moved.audiences.at("state").elsewhere, ElementsAre(Elsewhere{"cart", "b"}));
+}
+
+TEST(CompilerTest, AComponentThatComesBackIsServedByItsCompartmentMeanwhile) {
+  Generation documents;
+  documents.components = {component("cart", "state.redis")};
+
+  const Compiled moving = compile(documents, {{"cart", "state/b"}});
+
+  EXPECT_THAT(names_in(moving.audiences.at("state")), ElementsAre("cart"));
+  EXPECT_THAT(names_in(moving.audiences.at("state/b")), ElementsAre("cart"));
+  EXPECT_THAT(moving.audiences.at("state").elsewhere, ElementsAre(Elsewhere{"cart", "b"}));
+}
+
+TEST(CompilerTest, AComponentOfAnotherCapabilityIsNoMove) {
+  Generation documents;
+  documents.components = {component("cart", "state.redis")};
+
+  const Compiled compiled = compile(documents, {{"cart", "pubsub/b"}});
+
+  EXPECT_EQ(compiled.serving.at("cart"), "state");
+  EXPECT_FALSE(compiled.audiences.contains("pubsub/b"));
+}
+
+TEST(CompilerTest, ASecretStoreStaysWithTheOthersAndThatIsSaid) {
+  Generation documents;
+  documents.components = {in_compartment("vault", "secretstores.local.file", "b")};
+
+  const Compiled compiled = compile(documents);
+
+  EXPECT_THAT(names_in(compiled.audiences.at("secrets")), ElementsAre("vault"));
+  ASSERT_THAT(compiled.problems, SizeIs(1));
+  EXPECT_THAT(compiled.problems[0].message, HasSubstr("'vault': components of type 'secretstores.local.file' cannot"));
+}
+
+TEST(CompilerTest, TooManyCompartmentsLoseNoComponent) {
+  Generation documents;
+  for (int i = 0; i < 100; ++i) {
+    documents.components.push_back(in_compartment("c" + std::to_string(i), "state.redis", "n" + std::to_string(i)));
+  }
+
+  const Compiled compiled = compile(documents);
+
+  EXPECT_THAT(compiled.compartments, SizeIs(kMostCompartments / 2));
+  EXPECT_THAT(compiled.problems, SizeIs(100 - kMostCompartments / 2));
+  EXPECT_THAT(compiled.audiences.at("state").components, SizeIs(100 - kMostCompartments / 2));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "bus/compartments.hpp"
 #include "capabilities/config/yaml_fields.hpp"
 #include "capabilities/config/yaml_resiliency.hpp"
 #include "capabilities/config/yaml_tree.hpp"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::string_view kV1 = "dapr.io/v1alpha1";
 constexpr std::string_view kV2 = "dapr.io/v2alpha1";
+constexpr std::string_view kCompartment = "caisson.io/compartment";
 
 std::string lower(std::string text) {
   for (char& c : text) {
@@ -68,7 +70,11 @@ Component read_component(FieldReader& read, const YamlNode& root) {
   component.secret_store = read.text(read.map(root, "auth", "auth"), "secretStore", "auth.secretStore");
   component.scopes = read.texts(root, "scopes", "scopes");
   const YamlNode& annotations = read.map(root["metadata"], "annotations", "metadata.annotations");
-  component.compartment = read.text(annotations, "caisson.io/compartment", "metadata.annotations");
+  component.compartment = read.text(annotations, kCompartment, "metadata.annotations");
+  if (!component.compartment.empty() && !is_compartment_name(component.compartment)) {
+    read.fail(annotations[kCompartment], fmt::format("metadata.annotations.{}", kCompartment),
+              "must be 1 to 24 lower-case letters, digits and '-'");
+  }
   return component;
 }
 

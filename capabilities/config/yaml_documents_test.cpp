@@ -44,6 +44,18 @@ std::string value_of(std::string_view written) {
   return component.metadata.empty() ? "none" : component.metadata[0].value;
 }
 
+TEST(YamlComponentTest, ACompartmentThatCannotBeADirectorysNameIsRefusedWithItsLine) {
+  for (const char* name : {"a/b", "..", "Fast", "aaaaaaaaaaaaaaaaaaaaaaaaa"}) {
+    const Problem problem = problem_of(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: cart\n"
+        "  annotations:\n    caisson.io/compartment: " +
+        std::string(name) + "\nspec:\n  type: state.redis\n");
+
+    EXPECT_THAT(problem.message, HasSubstr("metadata.annotations.caisson.io/compartment must be 1 to 24")) << name;
+    EXPECT_EQ(problem.origin.line, 6U);
+  }
+}
+
 TEST(YamlComponentTest, EveryFieldIsRead) {
   const auto component = only<Component>(R"(apiVersion: dapr.io/v1alpha1
 kind: Component

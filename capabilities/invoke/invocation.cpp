@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "sdk/base64.hpp"
 #include "sdk/request.hpp"
 
 namespace caisson::invoke {
@@ -12,26 +13,6 @@ namespace {
 constexpr std::string_view kAppIdHeader = "dapr-app-id";
 constexpr std::string_view kPathPrefix = "/v1.0/invoke/";
 constexpr std::string_view kMethodPart = "/method/";
-
-std::optional<std::string> base64_decode(std::string_view text) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  if (text.size() % 4 != 0) return std::nullopt;
-  while (text.ends_with('=')) text.remove_suffix(1);
-  std::string out;
-  std::uint32_t bits = 0;
-  unsigned count = 0;
-  for (const char c : text) {
-    const std::size_t digit = kDigits.find(c);
-    if (digit == std::string_view::npos) return std::nullopt;
-    bits = (bits << 6) | static_cast<std::uint32_t>(digit);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += static_cast<char>((bits >> count) & 0xFF);
-    }
-  }
-  return out;
-}
 
 /// What may stand in a path as it is (RFC 3986: pchar and '/').
 bool is_plain_in_path(unsigned char c) {
@@ -98,7 +79,7 @@ std::optional<std::string> app_of_authorization(std::string_view value) {
   if (!equal_ignoring_case(value.substr(0, kScheme.size()), kScheme)) return std::nullopt;
   value.remove_prefix(kScheme.size());
   while (value.starts_with(' ')) value.remove_prefix(1);
-  const auto credentials = base64_decode(value);
+  const auto credentials = sdk::base64_decode(value);
   if (!credentials) return std::nullopt;
   const std::size_t colon = credentials->find(':');
   if (colon == std::string::npos || !equal_ignoring_case(credentials->substr(0, colon), kAppIdHeader)) {

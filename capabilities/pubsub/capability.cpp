@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "bus/compartments.hpp"
 #include "bus/json_writer.hpp"
 #include "capabilities/pubsub/dapr_http.hpp"
-#include "capabilities/pubsub/make_broker.hpp"
 
 namespace caisson::pubsub {
 
@@ -35,13 +35,17 @@ struct PubsubCapability::Active {
   std::unique_ptr<Subscription> subscription;  // after the target, which keeps its broker
 };
 
-PubsubCounters::PubsubCounters(sdk::Counters& counters, const std::string& component) {
+std::string component_label(const std::string& component) {
   std::string name;
   for (const char c : component) {
     if (c == '"' || c == '\\') name += '\\';
     name += c;
   }
-  const std::string labels = fmt::format("component=\"{}\"", name);
+  return fmt::format("component=\"{}\"", name);
+}
+
+PubsubCounters::PubsubCounters(sdk::Counters& counters, const std::string& component) {
+  const std::string labels = component_label(component);
   published = counters.counter("pubsub_published_total", labels);
   refused = counters.counter("pubsub_publish_errors_total", labels);
   delivered = counters.counter("pubsub_delivered_total", labels);
@@ -51,9 +55,10 @@ PubsubCounters::PubsubCounters(sdk::Counters& counters, const std::string& compo
   dead_lettered = counters.counter("pubsub_dead_lettered_total", labels);
 }
 
-PubsubCapability::PubsubCapability(sdk::Context& context, WallClock wall_clock)
+PubsubCapability::PubsubCapability(sdk::Context& context, WallClock wall_clock, std::vector<BrokerType> more)
     : context_(context),
       wall_clock_(std::move(wall_clock)),
+      more_types_(std::move(more)),
       resiliency_(context.loop()),
       components_(
           context,
@@ -93,9 +98,18 @@ Task<Result<std::shared_ptr<sdk::Component>>> PubsubCapability::make(const sdk::
   component->counters = PubsubCounters(context_.counters(), spec.name);
   CO_ASSIGN(component->processing_timeout,
             spec.metadata.get_duration("processingTimeout", component->processing_timeout));
-  CO_ASSIGN(component->broker, co_await make_broker(context_, spec, wall_clock_, deadline));
+  auto making = make_any_broker(spec, deadline);
+  CO_ASSIGN(component->broker, co_await std::move(making));
   std::shared_ptr<sdk::Component> made = std::move(component);
   co_return Result<std::shared_ptr<sdk::Component>>(std::move(made));
+}
+
+Task<Result<std::shared_ptr<Broker>>> PubsubCapability::make_any_broker(const sdk::ComponentSpec& spec,
+                                                                        Deadline deadline) {
+  for (const BrokerType& one : more_types_) {
+    if (one.type == spec.type) return one.make(context_, spec, wall_clock_, deadline);
+  }
+  return make_broker(context_, spec, wall_clock_, deadline);
 }
 
 // --- what changes ---
@@ -131,7 +145,8 @@ void PubsubCapability::app_answered(const sdk::AppAnswer& answer) {
   } else if (answer.status != 404) {
     known.problem = fmt::format("the app answered {} to {}", answer.status, kSubscribePath);
   }
-  if (!known.problem.empty()) log(LogLevel::kError, fmt::format("app '{}': {}", answer.app, known.problem));
+  if (!known.problem.empty() && speaks_for_all())
+    log(LogLevel::kError, fmt::format("app '{}': {}", answer.app, known.problem));
   reconcile();
 }
 
@@ -171,7 +186,43 @@ void PubsubCapability::reconcile_now() {
     active_.emplace(key, active);
     active->beginning = scope_.spawn(begin(active));
   }
+  say_what_is_unknown();
   context_.status_changed();
+}
+
+bool PubsubCapability::speaks_for_all() const {
+  return generation_ == nullptr || compartment_of(generation_->audience).empty();
+}
+
+bool PubsubCapability::is_ours(const std::string& component) const {
+  const bool held =
+      generation_ != nullptr &&
+      std::ranges::find(generation_->components, component, &config::Component::name) != generation_->components.end();
+  if (held || !speaks_for_all()) return held;
+  return generation_ == nullptr || std::ranges::find(generation_->elsewhere, component,
+                                                     &config::Elsewhere::component) == generation_->elsewhere.end();
+}
+
+/// A subscription to a component that nobody holds, once, however many processes hear of it.
+void PubsubCapability::say_what_is_unknown() {
+  if (generation_ == nullptr || !speaks_for_all()) return;
+  std::set<Key> unknown;
+  for (const auto& [app, state] : context_.apps()) {
+    for (const AppSubscription& subscription : subscriptions_for(app)) {
+      const config::Subscription& document = subscription.document;
+      if (!is_ours(document.pubsub)) continue;
+      const auto found = components_.find(document.pubsub, app);
+      if (found.component != nullptr || found.absent == sdk::ComponentSet::Absent::kNotReady) continue;
+      Key key(app, document.pubsub, document.topic);
+      if (!said_unknown_.contains(key)) {
+        log_limit_.log(LogLevel::kError, fmt::format("app '{}' subscribes to topic '{}' of '{}', which is no pubsub "
+                                                     "component it may use",
+                                                     app, document.topic, document.pubsub));
+      }
+      unknown.insert(std::move(key));
+    }
+  }
+  said_unknown_ = std::move(unknown);
 }
 
 std::vector<AppSubscription> PubsubCapability::subscriptions_for(const std::string& app) const {
@@ -290,6 +341,7 @@ std::string PubsubCapability::metadata() const {
   bool any = false;
   for (const auto& [app, state] : context_.apps()) {
     for (const AppSubscription& subscription : subscriptions_for(app)) {
+      if (!is_ours(subscription.document.pubsub)) continue;
       write_metadata(json, app, subscription);
       any = true;
     }

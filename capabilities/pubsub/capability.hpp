@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "bus/task_scope.hpp"
 #include "capabilities/pubsub/component.hpp"
 #include "capabilities/pubsub/delivery.hpp"
+#include "capabilities/pubsub/make_broker.hpp"
 #include "capabilities/pubsub/service.hpp"
 #include "capabilities/pubsub/subscriptions.hpp"
 #include "sdk/capability.hpp"
@@ -21,9 +23,13 @@ namespace caisson::pubsub {
 /// The pubsub capability: publishes for apps, and keeps a broker subscription for everything that an
 /// app which is there subscribes to. Whatever changes (configuration, an app that comes, goes or
 /// restarts, a component that comes up), reconcile() brings what runs in line with what is wanted.
+///
+/// In a compartment it does so for the components it holds; every process hears what every app
+/// subscribes to.
 class PubsubCapability final : public sdk::Capability {
  public:
-  PubsubCapability(sdk::Context& context, WallClock wall_clock);
+  /// `more` are the component types of this program beside the built-in ones.
+  PubsubCapability(sdk::Context& context, WallClock wall_clock, std::vector<BrokerType> more = {});
   ~PubsubCapability() override;
 
   void define(sdk::Definition& definition) override;
@@ -53,11 +59,17 @@ class PubsubCapability final : public sdk::Capability {
 
   Task<sdk::Response> publish(sdk::Request& request);
   Task<Result<std::shared_ptr<sdk::Component>>> make(const sdk::ComponentSpec& spec, Deadline deadline);
+  Task<Result<std::shared_ptr<Broker>>> make_any_broker(const sdk::ComponentSpec& spec, Deadline deadline);
 
   /// Soon, once for all that changes in this turn.
   void reconcile();
   void reconcile_now();
   [[nodiscard]] std::map<Key, Wanted> wanted() const;
+  /// This is the capability's own process, which speaks for all of them.
+  [[nodiscard]] bool speaks_for_all() const;
+  /// The component is one of this process, or of none that is known and this one speaks for all.
+  [[nodiscard]] bool is_ours(const std::string& component) const;
+  void say_what_is_unknown();
   [[nodiscard]] std::vector<AppSubscription> subscriptions_for(const std::string& app) const;
   /// What hinders a subscription: its own problem, scoping; empty: nothing.
   [[nodiscard]] std::string hindrance(const std::string& app, const AppSubscription& subscription) const;
@@ -68,10 +80,12 @@ class PubsubCapability final : public sdk::Capability {
 
   sdk::Context& context_;
   WallClock wall_clock_;
+  std::vector<BrokerType> more_types_;
   sdk::Resiliency resiliency_;
   sdk::ComponentSet components_;
   Service service_;
   Deliverer deliverer_;
+  std::set<Key> said_unknown_;
   LogLimit log_limit_;
   std::shared_ptr<const config::Generation> generation_;
   std::map<std::string, Answer> answers_;

@@ -113,13 +113,16 @@ class CapabilityTest : public ::testing::Test {
   void configure(std::vector<config::Component> components, std::vector<config::Subscription> subscriptions = {}) {
     config::Generation generation;
     generation.audience = "pubsub";
-    generation.term = 1;
-    generation.sequence = ++sequence_;
     generation.components = std::move(components);
     generation.subscriptions = std::move(subscriptions);
+    configure(std::move(generation));
+  }
+  void configure(config::Generation generation) {
+    generation.term = 1;
+    generation.sequence = ++sequence_;
     Envelope envelope;
     envelope.kind = wire::Kind::Config;
-    envelope.target = "pubsub";
+    envelope.target = generation.audience;
     send(envelope, config::encode(generation));
   }
   void configure_sqlite() { configure({component("pubsub", "pubsub.sqlite", {{"redeliverInterval", "20ms"}})}); }
@@ -346,6 +349,53 @@ TEST_F(CapabilityTest, WhatHindersASubscriptionIsInTheStatusOfItsComponent) {
   app_comes("shop", 1, kOrders);
 
   run_until(loop_, [&] { return status_.find("not allowed to subscribe") != std::string::npos; });
+}
+
+/// One app's subscriptions to components here, elsewhere and nowhere.
+constexpr const char* kNearFarNowhere = R"([{"pubsubname":"near","topic":"t","route":"/near"},
+                                            {"pubsubname":"far","topic":"t","route":"/far"},
+                                            {"pubsubname":"nowhere","topic":"t","route":"/nowhere"}])";
+
+TEST_F(CapabilityTest, ACompartmentTakesOnlyTheSubscriptionsToWhatItHolds) {
+  config::Generation generation;
+  generation.audience = "pubsub/b";
+  generation.components = {component("far", "pubsub.in-memory")};
+  generation.elsewhere = {{"near", ""}};
+  configure(generation);
+
+  app_comes("shop", 1, kNearFarNowhere);
+
+  run_until(loop_, [&] { return status_.find("/far") != std::string::npos; });
+  EXPECT_EQ(status_.find("/near"), std::string::npos);
+  EXPECT_EQ(status_.find("/nowhere"), std::string::npos);
+}
+
+TEST_F(CapabilityTest, TheCapabilityItselfSpeaksOfItsOwnSubscriptionsAndOfThoseToNobody) {
+  config::Generation generation;
+  generation.audience = "pubsub";
+  generation.components = {component("near", "pubsub.in-memory")};
+  generation.elsewhere = {{"far", "b"}};
+  configure(generation);
+  ::testing::internal::CaptureStdout();
+
+  app_comes("shop", 1, kNearFarNowhere);
+  run_until(loop_, [&] { return status_.find("/near") != std::string::npos; });
+  tell_app("shop", true, 1);  // nothing new
+  run_until(loop_, [&] { return !loop_.turn(Nanos::zero()); });
+
+  const std::string said = ::testing::internal::GetCapturedStdout();
+  EXPECT_EQ(status_.find("/far"), std::string::npos);
+  EXPECT_NE(status_.find("/nowhere"), std::string::npos);
+  const std::size_t first = said.find("of 'nowhere', which is no pubsub component");
+  EXPECT_NE(first, std::string::npos) << said;
+  EXPECT_EQ(said.find("of 'nowhere'", first + 1), std::string::npos);
+  EXPECT_EQ(said.find("'far'"), std::string::npos);
+}
+
+TEST_F(CapabilityTest, KafkaInTheWrongProgramNamesTheRightOne) {
+  configure({component("events", "pubsub.kafka")});
+
+  run_until(loop_, [&] { return status_.find("caisson-pubsub-kafka in the compartment") != std::string::npos; });
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <random>
 
+#include "sdk/base64.hpp"
+
 namespace caisson::pubsub {
 
 namespace {
@@ -116,7 +118,7 @@ std::string to_text(const JsonValue& event) {
 
 void set_data(JsonValue& event, std::string_view type, std::string_view data) {
   if (is_binary(type, data)) {
-    event.set("data_base64", JsonValue::string(base64(data)));
+    event.set("data_base64", JsonValue::string(sdk::base64_encode(data)));
     return;
   }
   if (type == "application/json") {
@@ -220,7 +222,7 @@ std::string wrap_raw(const EventContext& context, std::string_view data) {
   event.set("type", JsonValue::string(kEventType));
   event.set("topic", JsonValue::string(context.topic));
   event.set("pubsubname", JsonValue::string(context.pubsub));
-  event.set("data_base64", JsonValue::string(base64(data)));
+  event.set("data_base64", JsonValue::string(sdk::base64_encode(data)));
   if (!context.traceparent.empty()) {
     event.set("traceid", JsonValue::string(context.traceparent));
     event.set("traceparent", JsonValue::string(context.traceparent));
@@ -309,23 +311,6 @@ const std::string* find_metadata(const MessageMetadata& metadata, std::string_vi
     if (equal_ignoring_case(key, name)) return &value;
   }
   return nullptr;
-}
-
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t block = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      block = (block << 8) | (j < count ? static_cast<unsigned char>(bytes[i + j]) : 0U);
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      out += j <= count ? kAlphabet[(block >> (18 - 6 * j)) & 0x3F] : '=';
-    }
-  }
-  return out;
 }
 
 }  // namespace caisson::pubsub

@@ -56,6 +56,4 @@ std::optional<bool> parse_strict_bool(std::string_view text);
 /// The value of a metadata name, compared without regard to case.
 const std::string* find_metadata(const MessageMetadata& metadata, std::string_view name);
 
-std::string base64(std::string_view bytes);
-
 }  // namespace caisson::pubsub

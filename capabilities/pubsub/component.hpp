@@ -11,6 +11,9 @@
 
 namespace caisson::pubsub {
 
+/// The label of a component's counters.
+std::string component_label(const std::string& component);
+
 /// What happened to messages of one component.
 struct PubsubCounters {
   PubsubCounters() = default;

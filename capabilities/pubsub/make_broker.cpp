@@ -7,6 +7,8 @@
 #include <cstring>
 
 #include "capabilities/pubsub/memory_broker.hpp"
+#include "capabilities/pubsub/option_reading.hpp"
+#include "capabilities/pubsub/redis_broker.hpp"
 #include "capabilities/pubsub/sqlite_broker.hpp"
 
 namespace caisson::pubsub {
@@ -14,22 +16,6 @@ namespace caisson::pubsub {
 namespace {
 
 using Made = Result<std::shared_ptr<Broker>>;
-
-/// A whole number of at least `least`.
-Result<std::int64_t> read_count(const sdk::Metadata& metadata, std::string_view name, std::int64_t otherwise,
-                                std::int64_t least) {
-  ASSIGN(const std::int64_t number, metadata.get_int(name, otherwise));
-  if (number < least) {
-    return Error{Errc::kInvalidArgument, fmt::format("metadata '{}' must be at least {}", name, least)};
-  }
-  return number;
-}
-
-Result<Nanos> read_span(const sdk::Metadata& metadata, std::string_view name, Nanos otherwise) {
-  ASSIGN(const Nanos span, metadata.get_duration(name, otherwise));
-  if (span < Nanos::zero()) return Error{Errc::kInvalidArgument, fmt::format("metadata '{}' is negative", name)};
-  return span;
-}
 
 /// "file:PATH?options" and plain paths; the options are the embedded broker's own business.
 std::string path_of(std::string_view connection) {
@@ -72,18 +58,35 @@ Task<Made> make_sqlite(sdk::Context& context, const sdk::ComponentSpec& spec, Wa
   co_return Made(std::move(broker));
 }
 
+Task<Made> make_redis(sdk::Context& context, const sdk::ComponentSpec& spec, WallClock wall_clock, Deadline deadline) {
+  CO_ASSIGN(RedisBrokerOptions options, RedisBrokerOptions::parse(spec));
+  ConsumerInstance instance = claim_consumer_instance(context.data_dir(), spec.name);
+  std::function<void()> changed = [&context] { context.status_changed(); };
+  auto opening = RedisBroker::open(context.loop(), std::move(options), std::move(instance), std::move(wall_clock),
+                                   std::move(changed), deadline);
+  CO_ASSIGN(std::shared_ptr<Broker> broker, co_await std::move(opening));
+  co_return Made(std::move(broker));
+}
+
 }  // namespace
 
 bool is_exclusive(std::string_view type) { return type == "pubsub.sqlite" || type == "pubsub.in-memory"; }
 
 Task<Made> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec, WallClock wall_clock, Deadline deadline) {
   if (spec.type == "pubsub.sqlite") co_return co_await make_sqlite(context, spec, std::move(wall_clock), deadline);
+  if (spec.type == "pubsub.redis") co_return co_await make_redis(context, spec, std::move(wall_clock), deadline);
   if (spec.type == "pubsub.in-memory") {
     std::shared_ptr<Broker> broker = std::make_shared<MemoryBroker>(context.loop(), spec.name);
     co_return Made(std::move(broker));
   }
-  co_return Error{Errc::kInvalidArgument,
-                  fmt::format("unknown type '{}'; known are pubsub.sqlite and pubsub.in-memory", spec.type)};
+  if (spec.type == "pubsub.kafka") {
+    co_return Error{Errc::kInvalidArgument,
+                    "pubsub.kafka is served by the program caisson-pubsub-kafka in the compartment pubsub.kafka; this "
+                    "process runs caisson-pubsub"};
+  }
+  co_return Error{
+      Errc::kInvalidArgument,
+      fmt::format("unknown type '{}'; known are pubsub.sqlite, pubsub.redis and pubsub.in-memory", spec.type)};
 }
 
 }  // namespace caisson::pubsub

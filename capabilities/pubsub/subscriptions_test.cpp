@@ -130,10 +130,10 @@ TEST(RoutingTest, WithoutADefaultAnEventMayHaveNoRoute) {
 }
 
 TEST(TopicRulesTest, ScopesProtectedAndAllowedTopicsHold) {
-  const TopicRules rules(sdk::Metadata({{"allowedTopics", "a, b ,c"},
-                                        {"protectedTopics", "c"},
-                                        {"publishingScopes", "shop=a,c; mute="},
-                                        {"subscriptionScopes", "shop=b"}}));
+  const TopicRules rules(sdk::Metadata(sdk::Metadata::Items{{"allowedTopics", "a, b ,c"},
+                                                            {"protectedTopics", "c"},
+                                                            {"publishingScopes", "shop=a,c; mute="},
+                                                            {"subscriptionScopes", "shop=b"}}));
 
   EXPECT_TRUE(rules.may_publish("shop", "a"));
   EXPECT_TRUE(rules.may_publish("shop", "c"));

@@ -21,7 +21,7 @@ sdk::ComponentSpec prepare_env(const std::filesystem::path& directory, const Sec
   // Of this test's own, since the environment is the process's.
   const std::string prefix = "CAISSON_" + directory.filename().string() + "_";
   for (const auto& [name, value] : secrets) ::setenv((prefix + name).c_str(), value.c_str(), 1);
-  return {"vault", "secretstores.local.env", "v1", sdk::Metadata({{"prefix", prefix}})};
+  return {"vault", "secretstores.local.env", "v1", sdk::Metadata(sdk::Metadata::Items{{"prefix", prefix}})};
 }
 
 sdk::ComponentSpec prepare_file(const std::filesystem::path& directory, const Secret& secrets) {
@@ -32,7 +32,7 @@ sdk::ComponentSpec prepare_file(const std::filesystem::path& directory, const Se
   }
   const std::filesystem::path file = directory / "secrets.json";
   std::ofstream(file) << json << "}";
-  return {"vault", "secretstores.local.file", "", sdk::Metadata({{"secretsFile", file.string()}})};
+  return {"vault", "secretstores.local.file", "", sdk::Metadata(sdk::Metadata::Items{{"secretsFile", file.string()}})};
 }
 
 /// What every backend owes its callers; each backend is one instantiation below.
@@ -113,7 +113,8 @@ TEST(LocalEnvStoreTest, TheRuntimesOwnVariablesAreNeverShown) {
   ::setenv("DAPR_API_TOKEN", "canary", 1);
   ::setenv("APP_API_TOKEN", "canary", 1);
   const auto value = [&](const std::string& prefix, const std::string& name) {
-    const sdk::ComponentSpec spec{"v", "secretstores.local.env", "v1", sdk::Metadata({{"prefix", prefix}})};
+    const sdk::ComponentSpec spec{"v", "secretstores.local.env", "v1",
+                                  sdk::Metadata(sdk::Metadata::Items{{"prefix", prefix}})};
     const auto store = std::static_pointer_cast<SecretStore>(*testing::run(loop, make_store(spec, Deadline::never())));
     const auto all = testing::run(loop, store->get_all(Deadline::never()));
     EXPECT_FALSE(all->contains(name));

@@ -223,6 +223,17 @@ TEST_F(RedisStoreTest, AnEtagIsComparedAsANumber) {
 
 // --- what can happen to a server ---
 
+TEST_F(RedisStoreTest, TheScriptIsSentOnceAndKnownByItsHash) {
+  RedisServer server;
+  const auto store = open(server.settings());
+  for (int i = 0; i < 5; ++i) write(*store, set_of("k", "1"));
+
+  const std::string commands = server.command({"INFO", "commandstats"}).text;
+
+  EXPECT_NE(commands.find("cmdstat_eval:calls=1,"), std::string::npos) << commands;
+  EXPECT_NE(commands.find("cmdstat_evalsha:calls=5,"), std::string::npos) << "the hash is not the script's";
+}
+
 TEST_F(RedisStoreTest, AServerThatForgotTheScriptIsToldItAgain) {
   RedisServer server;
   const auto store = open(server.settings());

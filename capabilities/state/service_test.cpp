@@ -14,7 +14,8 @@ namespace {
 using ::testing::HasSubstr;
 
 KeyPrefix prefix_of(std::string text, std::string app_namespace = {}) {
-  auto prefix = KeyPrefix::parse(sdk::Metadata({{"KeyPrefix", std::move(text)}}), std::move(app_namespace));
+  auto prefix =
+      KeyPrefix::parse(sdk::Metadata(sdk::Metadata::Items{{"KeyPrefix", std::move(text)}}), std::move(app_namespace));
   EXPECT_TRUE(prefix);
   return prefix ? *prefix : KeyPrefix();
 }
@@ -35,7 +36,7 @@ TEST(KeyPrefixTest, TheSeparatorIsRefusedInKeysAndInPrefixes) {
     ASSERT_FALSE(key);
     EXPECT_EQ(key.error().message, "input key/keyPrefix 'a||b' can't contain '||'");
   }
-  EXPECT_FALSE(KeyPrefix::parse(sdk::Metadata({{"keyPrefix", "a||b"}}), {}));
+  EXPECT_FALSE(KeyPrefix::parse(sdk::Metadata(sdk::Metadata::Items{{"keyPrefix", "a||b"}}), {}));
 }
 
 /// The service over one store in memory, without any API.

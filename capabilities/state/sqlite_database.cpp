@@ -6,11 +6,11 @@
 #include <chrono>
 
 #include "bus/log.hpp"
-#include "capabilities/state/base64.hpp"
 #include "capabilities/state/etag.hpp"
 #include "capabilities/state/ledger.hpp"
 #include "capabilities/state/sqlite_schema.hpp"
 #include "capabilities/state/wall_time.hpp"
+#include "sdk/base64.hpp"
 
 namespace caisson::state {
 
@@ -175,7 +175,7 @@ Result<std::optional<Entry>> SqliteDatabase::read(const std::string& key) {
   if (found) {
     entry.emplace(Entry{std::string(read_.text(0)), std::string(read_.text(2)), rfc3339_of_sql(read_.text(3))});
     if (read_.number(1) != 0) {
-      auto bytes = base64_decode(entry->value);
+      auto bytes = sdk::base64_decode(entry->value);
       readable = bytes.has_value();
       if (bytes) entry->value = *std::move(bytes);
     }
@@ -281,7 +281,7 @@ Result<WriteResult> SqliteDatabase::execute_set(const Write& write, const std::s
                                : write.first_write     ? writes_.set_new
                                                        : writes_.set;
   const bool binary = write.form == ValueForm::kBytes;
-  const std::string encoded = binary ? base64_encode(write.value) : std::string();
+  const std::string encoded = binary ? sdk::base64_encode(write.value) : std::string();
   const std::string etag = new_etag();
   const std::string expires = write.ttl_seconds > 0 ? sql_time(now_() + write.ttl_seconds * 1000) : std::string();
 

@@ -471,7 +471,7 @@ TEST(SqliteOptionsTest, WrongValuesAreRefusedByName) {
       {"connectionString", "a.db?_pragma=x(1);y"},
   };
   for (const auto& [name, value] : wrong) {
-    const auto options = parse_sqlite_options(sdk::Metadata({{name, value}}), "x.db");
+    const auto options = parse_sqlite_options(sdk::Metadata(sdk::Metadata::Items{{name, value}}), "x.db");
     ASSERT_FALSE(options) << name;
     EXPECT_THAT(options.error().message, HasSubstr(name));
   }

@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "capabilities/state/base64.hpp"
 #include "capabilities/state/ledger.hpp"
 
 namespace caisson::state {
@@ -115,17 +114,6 @@ TEST(CompactJsonTest, KeepsNumbersAndOrder) {
   ASSERT_TRUE(out);
   EXPECT_EQ(*out, R"({"b":1.0,"a":"\u003c\"\u0026\u0041"})");
   EXPECT_FALSE(compact_json("plain text"));
-}
-
-TEST(Base64Test, EncodesAndDecodesEveryLength) {
-  EXPECT_EQ(base64_encode(""), "");
-  EXPECT_EQ(base64_encode("f"), "Zg==");
-  EXPECT_EQ(base64_encode("fo"), "Zm8=");
-  EXPECT_EQ(base64_encode("foobar"), "Zm9vYmFy");
-  for (const std::string text : {"", "f", "fo", "foo", "foob"}) EXPECT_EQ(base64_decode(base64_encode(text)), text);
-  EXPECT_EQ(base64_decode("Zm9v\nYmFy\r\n"), "foobar");
-  for (const char* broken : {"Z", "Zg=", "Z===", "Zg=a", "Z*==", "Zg==Zg=="})
-    EXPECT_EQ(base64_decode(broken), std::nullopt) << broken;
 }
 
 TEST(LedgerTest, ResultsAreReadBackAndAnythingElseIsRefused) {

@@ -70,6 +70,7 @@ inline Generation sample_generation(std::uint64_t term, std::uint64_t sequence) 
   all.configuration.access_policies.push_back({"till", "public", "default", "allow", {{"/pay", {"GET", "PUT"}, true}}});
   all.configuration.features["HotReload"] = true;
   all.configuration.origin = origin;
+  all.elsewhere.push_back({"events", "kafka"});
   return all;
 }
 

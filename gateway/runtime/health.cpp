@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "bus/compartments.hpp"
 #include "gateway/runtime/visible.hpp"
 #include "sdk/status.hpp"
 
@@ -61,21 +62,18 @@ std::vector<Health::Part> Health::check(const std::vector<std::string>& names, s
 }
 
 std::string Health::what_is_wrong_with(const std::string& name, std::string_view app) const {
-  std::string wrong;
-  bool known = false;
-  for (const CapabilityFacts& capability : facts_.capabilities()) {
-    const bool is_it = capability.name == name;
-    if (is_it) {
-      known = true;
-      if (std::ranges::any_of(capability.instances, serves)) return {};
-      wrong = capability.instances.empty() ? "no instance has been linked yet" : "no instance is linked";
+  const std::vector<CapabilityFacts> all = facts_.capabilities();
+  if (const auto wrong = what_is_wrong_with_capability(all, name)) return *wrong;
+  std::string wrong = "is not known";
+  for (const CapabilityFacts& capability : all) {
+    if (std::ranges::find(capability.components, name) != capability.components.end()) {
+      wrong = fmt::format("{} is not linked", capability.name);
     }
     for (const InstanceFacts& instance : capability.instances) {
       const auto status = sdk::parse_status(instance.status);
       if (!status) continue;
       for (const sdk::ComponentStatus& component : status->components) {
         if (component.name != name || !is_visible(component, app)) continue;
-        known = true;
         if (serves(instance) && component.state == sdk::ComponentState::kUp) return {};
         if (!serves(instance))
           wrong = fmt::format("{} is not linked", capability.name);
@@ -84,7 +82,23 @@ std::string Health::what_is_wrong_with(const std::string& name, std::string_view
       }
     }
   }
-  return known ? wrong : "is not known";
+  return wrong;
+}
+
+/// A capability is there when all of it is: its own process and every compartment in use. Nothing: no
+/// capability has that name.
+std::optional<std::string> Health::what_is_wrong_with_capability(const std::vector<CapabilityFacts>& all,
+                                                                 const std::string& name) {
+  std::optional<std::string> wrong;
+  for (const CapabilityFacts& capability : all) {
+    const bool is_part = capability.configured && capability_of(capability.name) == name;
+    if (capability.name != name && !is_part) continue;
+    if (!wrong) wrong.emplace();
+    if (!wrong->empty() || std::ranges::any_of(capability.instances, serves)) continue;
+    *wrong = capability.instances.empty() ? "no instance has been linked yet" : "no instance is linked";
+    if (capability.name != name) *wrong = fmt::format("{}: {}", capability.name, *wrong);
+  }
+  return wrong;
 }
 
 }  // namespace caisson::gateway

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -31,12 +32,15 @@ class Health {
     std::string name;
     std::string reason;
   };
-  /// The truth of this moment about named parts: a capability is there when one of its instances is
-  /// linked and not draining; a component when it is up in one and the app may use it.
+  /// The truth of this moment about named parts: a capability is there when an instance of its own
+  /// process and one of each compartment in use is linked and not draining; a compartment
+  /// (CAPABILITY.NAME) when one of its own is; a component when it is up in one and the app may use it.
   [[nodiscard]] std::vector<Part> check(const std::vector<std::string>& names, std::string_view app) const;
 
  private:
   [[nodiscard]] std::string what_is_wrong_with(const std::string& name, std::string_view app) const;
+  [[nodiscard]] static std::optional<std::string> what_is_wrong_with_capability(const std::vector<CapabilityFacts>& all,
+                                                                                const std::string& name);
 
   const Facts& facts_;
   std::set<std::string> initialised_;  // capabilities that have once been

@@ -288,7 +288,9 @@ class Runtime:
     def left_behind(self):
         """Pids of processes of this run directory that are alive."""
         alive = []
-        for name in CAPABILITIES + ("gateway",):
+        compartments = tuple(f[:-len(".pid")] for f in os.listdir(self.run_dir) if f.count(".") == 2
+                             and f.endswith(".pid")) if os.path.isdir(self.run_dir) else ()
+        for name in CAPABILITIES + ("gateway",) + compartments:
             try:
                 pid = self.pid(name)
                 with open(f"/proc/{pid}/cmdline", "rb") as file:

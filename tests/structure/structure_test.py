@@ -40,7 +40,7 @@ API_WORDS = re.compile(
     re.IGNORECASE)
 
 # Concrete backends are named where they are made, in their own files and in tests.
-BACKEND = re.compile(r"\b(?:Sqlite|Memory|Redis|LocalEnv|LocalFile)(?:Store|Broker|SecretStore|Backend)\b")
+BACKEND = re.compile(r"\b(?:Sqlite|Memory|Redis|Kafka|LocalEnv|LocalFile)(?:Store|Broker|SecretStore|Backend)\b")
 
 
 def sources():
@@ -77,6 +77,9 @@ def wrong_includes(path, text):
             included = included.replace("/generated/", "/")
         if "/" not in included:
             yield f"{path} includes \"{included}\": includes are written from the root"
+        elif included.endswith(".pb.h"):
+            if not path.startswith(("sdk/", "capabilities/", "examples/", "gateway/runtime/")):
+                yield f"{path} includes \"{included}\": messages of an API are for capabilities"
         elif area_of(included) not in allowed:
             yield f"{path} includes \"{included}\": {area} may include only {', '.join(sorted(allowed))}"
         elif "/testing/" in included and not is_test(path):
@@ -179,11 +182,13 @@ class RulesRefuseTest(unittest.TestCase):
                                ("capabilities/state/a.cpp", "gateway/facts.hpp"),
                                ("gateway/main.cpp", "capabilities/state/store.hpp"),
                                ("cli/up.cpp", "gateway/app_config.hpp"), ("bus/link.cpp", "frame.hpp"),
-                               ("bus/link.cpp", "bus/testing/fake_clock.hpp")):
+                               ("bus/link.cpp", "bus/testing/fake_clock.hpp"),
+                               ("gateway/dispatch.cpp", "dapr/proto/runtime/v1/state.pb.h")):
             self.refused(wrong_includes, path, f'#include "{included}"\n')
         for path, included in (("gateway/main.cpp", "sdk/status.hpp"), ("sdk/run.cpp", "bus/link.hpp"),
                                ("capabilities/state/a.cpp", "capabilities/state/store.hpp"),
-                               ("bus/link_test.cpp", "bus/testing/fake_clock.hpp")):
+                               ("bus/link_test.cpp", "bus/testing/fake_clock.hpp"),
+                               ("capabilities/state/a.cpp", "dapr/proto/runtime/v1/state.pb.h")):
             self.allowed(wrong_includes, path, f'#include "{included}"\n')
 
     def test_a_word_of_an_api_in_the_gateway_is_refused(self):

@@ -1,9 +1,9 @@
-#include "capabilities/state/base64.hpp"
+#include "sdk/base64.hpp"
 
 #include <array>
 #include <cstdint>
 
-namespace caisson::state {
+namespace caisson::sdk {
 
 namespace {
 
@@ -60,4 +60,4 @@ std::optional<std::string> base64_decode(std::string_view text) {
   return bytes;
 }
 
-}  // namespace caisson::state
+}  // namespace caisson::sdk
