@@ -87,7 +87,8 @@ std::uint64_t seconds_now() {
 }
 
 std::string counters_path(std::string_view name, const Flags& flags) {
-  return std::filesystem::absolute(fmt::format("{}/{}/{}.counters", flags.run_dir, name, flags.instance));
+  return std::filesystem::absolute(
+      fmt::format("{}/{}/{}.counters", flags.run_dir, process_name(name, flags), flags.instance));
 }
 
 Result<void> make_folder(const std::string& path, std::string_view flag) {

@@ -225,5 +225,38 @@ class TcpTest(TopologyTest, unittest.TestCase):
         self.assertEqual(reach, {"state": True, "pubsub": False})
 
 
+class KafkaTest(unittest.TestCase):
+    """The broker is Kafka: events cross it, and those that were acknowledged outlive both ends' deaths."""
+
+    def test_acknowledged_events_outlive_the_death_of_the_broker_and_of_who_speaks_to_it(self):
+        name = "apache/kafka:3.9.0"
+        if not engine.has_image(name):
+            name = f"caisson-test-{os.getpid()}-kafka"
+            engine.build_kafka(name)
+        with Topology(engine, ["compose.yaml", "compose.kafka.yaml"], dict(IMAGES, kafka=name)) as topology:
+            client = topology.client()
+            self.addCleanup(client.close)
+            sent = []
+
+            def publish(order):
+                """Until it is acknowledged: what was not may come as well."""
+                wait_for(f"order {order} is acknowledged", lambda: client.post(
+                    "/v1.0/publish/pubsub/orders", {"id": order, "item": "tea"}).status == 204)
+                sent.append(order)
+
+            publish("first")
+            self.assertIn("pubsub.kafka", str(client.get("/v1.0/metadata").json()))
+            for victim in ("pubsub-kafka", "kafka"):
+                for number in range(10):
+                    publish(f"before-{victim}-{number}")
+                topology.kill(victim)
+                self.assertEqual(client.get("/v1.0/state/statestore/none").status, 204)
+                for number in range(10):
+                    publish(f"after-{victim}-{number}")
+            for order in sent:
+                wait_for(f"order {order} reaches the app",
+                         lambda: client.get(f"/v1.0/state/statestore/order-{order}").status == 200)
+
+
 if __name__ == "__main__":
     unittest.main()

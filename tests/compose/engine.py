@@ -10,15 +10,36 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kafka"))
+import kafka_server  # noqa: E402
 from runtime import BIN, ROOT, wait_for  # noqa: E402
 
 DEBIAN = "debian:bookworm-slim"
 PROGRAMS = ("caisson", "caisson-gateway", "caisson-config", "caisson-state", "caisson-pubsub", "caisson-invoke",
-            "caisson-secrets")
+            "caisson-secrets", "caisson-pubsub-kafka")
 # As in the official image: the user of redis:7, and who owns /data.
 REDIS = f"""FROM {DEBIAN}
 RUN apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools \
  && mkdir -p /data && chown 999:999 /data
+"""
+
+
+# What compose.kafka.yaml uses of apache/kafka:3.9.0: KAFKA_A_B=c becomes a.b=c of server.properties.
+KAFKA = f"""FROM {DEBIAN}
+RUN apt-get update && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
+ && mkdir -p /var/lib/kafka/data /etc/kafka && chown -R 1000:1000 /var/lib/kafka /etc/kafka
+COPY jars /opt/kafka/libs
+COPY log4j.properties run /opt/kafka/
+USER 1000:1000
+CMD ["sh", "/opt/kafka/run"]
+"""
+KAFKA_RUN = """set -eu
+env | grep '^KAFKA_' | grep -v '^KAFKA_HEAP_OPTS=' | while IFS== read -r name value; do
+  echo "$(echo "${name#KAFKA_}" | tr 'A-Z_' 'a-z.')=$value"
+done > /etc/kafka/server.properties
+java="java ${KAFKA_HEAP_OPTS:-} -XX:+UseSerialGC -cp /opt/kafka:/opt/kafka/libs/*"
+$java kafka.tools.StorageTool format --ignore-formatted -t MkU3OEVBNTcwNTJENDM2Qg -c /etc/kafka/server.properties
+exec $java kafka.Kafka /etc/kafka/server.properties
 """
 
 
@@ -140,3 +161,16 @@ class Engine:
         with open(os.path.join(folder, "Dockerfile"), "w") as file:
             file.write(REDIS)
         self.build(name, folder)
+
+    def build_kafka(self, name):
+        self.need_debian()
+        folder = os.path.join(self.folder, "kafka")
+        os.makedirs(folder)
+        kafka_server.fetch()
+        shutil.copytree(kafka_server.JARS, os.path.join(folder, "jars"))
+        shutil.copy(os.path.join(ROOT, "tests", "kafka", "log4j.properties"), folder)
+        for file_name, text in (("Dockerfile", KAFKA), ("run", KAFKA_RUN)):
+            with open(os.path.join(folder, file_name), "w") as file:
+                file.write(text)
+        self.build(name, folder)
+        shutil.rmtree(folder)
