@@ -10,10 +10,9 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from runtime import BIN, ROOT, wait_for  # noqa: E402
-
-sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kafka"))
 import kafka_server  # noqa: E402
+from runtime import BIN, ROOT, wait_for  # noqa: E402
 
 DEBIAN = "debian:bookworm-slim"
 PROGRAMS = ("caisson", "caisson-gateway", "caisson-config", "caisson-state", "caisson-pubsub", "caisson-invoke",
@@ -23,22 +22,24 @@ REDIS = f"""FROM {DEBIAN}
 RUN apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools \
  && mkdir -p /data && chown 999:999 /data
 """
-# What the official image does with its environment, as far as the compose file relies on it.
+
+
+# What compose.kafka.yaml uses of apache/kafka:3.9.0: KAFKA_A_B=c becomes a.b=c of server.properties.
 KAFKA = f"""FROM {DEBIAN}
-RUN apt-get update && apt-get install -y --no-install-recommends openjdk-17-jre-headless netcat-openbsd \
- && mkdir -p /var/lib/kafka/data && chown 1000:1000 /var/lib/kafka/data
-COPY libs /opt/kafka/libs
-COPY kafka.sh /usr/local/bin/kafka.sh
+RUN apt-get update && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
+ && mkdir -p /var/lib/kafka/data /etc/kafka && chown -R 1000:1000 /var/lib/kafka /etc/kafka
+COPY jars /opt/kafka/libs
+COPY log4j.properties run /opt/kafka/
 USER 1000:1000
-CMD ["sh", "/usr/local/bin/kafka.sh"]
+CMD ["sh", "/opt/kafka/run"]
 """
-KAFKA_SCRIPT = """set -eu
-env | grep '^KAFKA_' | while IFS='=' read -r name value; do
+KAFKA_RUN = """set -eu
+env | grep '^KAFKA_' | grep -v '^KAFKA_HEAP_OPTS=' | while IFS== read -r name value; do
   echo "$(echo "${name#KAFKA_}" | tr 'A-Z_' 'a-z.')=$value"
-done >/tmp/server.properties
-kafka() { java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' "$@"; }
-[ -e "$KAFKA_LOG_DIRS/meta.properties" ] || kafka kafka.tools.StorageTool format -t "$CLUSTER_ID" -c /tmp/server.properties
-exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
+done > /etc/kafka/server.properties
+java="java ${KAFKA_HEAP_OPTS:-} -XX:+UseSerialGC -cp /opt/kafka:/opt/kafka/libs/*"
+$java kafka.tools.StorageTool format --ignore-formatted -t MkU3OEVBNTcwNTJENDM2Qg -c /etc/kafka/server.properties
+exec $java kafka.Kafka /etc/kafka/server.properties
 """
 
 
@@ -153,16 +154,6 @@ class Engine:
         self.need_debian()
         self.build(name, os.path.join(ROOT, "examples", "shop"))
 
-    def build_kafka(self, name):
-        self.need_debian()
-        folder = os.path.join(self.folder, "kafka")
-        os.makedirs(folder, exist_ok=True)
-        shutil.copytree(os.path.dirname(kafka_server.fetch()), os.path.join(folder, "libs"))
-        for file_name, text in (("Dockerfile", KAFKA), ("kafka.sh", KAFKA_SCRIPT)):
-            with open(os.path.join(folder, file_name), "w") as file:
-                file.write(text)
-        self.build(name, folder)
-
     def build_redis(self, name):
         self.need_debian()
         folder = os.path.join(self.folder, "redis")
@@ -170,3 +161,16 @@ class Engine:
         with open(os.path.join(folder, "Dockerfile"), "w") as file:
             file.write(REDIS)
         self.build(name, folder)
+
+    def build_kafka(self, name):
+        self.need_debian()
+        folder = os.path.join(self.folder, "kafka")
+        os.makedirs(folder)
+        kafka_server.fetch()
+        shutil.copytree(kafka_server.JARS, os.path.join(folder, "jars"))
+        shutil.copy(os.path.join(ROOT, "tests", "kafka", "log4j.properties"), folder)
+        for file_name, text in (("Dockerfile", KAFKA), ("run", KAFKA_RUN)):
+            with open(os.path.join(folder, file_name), "w") as file:
+                file.write(text)
+        self.build(name, folder)
+        shutil.rmtree(folder)
