@@ -175,8 +175,9 @@ def main():
                   f"RSS {m['rss']:>6} KiB  threads {m['threads']}")
         print(f"memory all        PSS {sum(m['pss'] for m in memory.values())} KiB")
         if arguments.json:
-            arguments.json.write_text(json.dumps({"start_seconds": runtime.start_seconds, "rows": rows,
-                                                  f"{arguments.store}_reference": reference, "memory": memory}, indent=1))
+            arguments.json.write_text(json.dumps({
+                "start_seconds": runtime.start_seconds, "rows": rows, f"{arguments.store}_reference": reference,
+                "memory": memory}, indent=1))
     finally:
         runtime.stop()
         if redis is not None:
