@@ -17,7 +17,7 @@ namespace caisson::redis {
 /// than the limits below, nested more than seven deep or no RESP at all is an error.
 class ReplyReader {
  public:
-  static constexpr std::size_t kMaxBytes = 128U << 20;
+  static constexpr std::size_t kMaxBytes = 64U << 20;
   static constexpr std::size_t kMaxItems = 1U << 20;
   /// A line ends within so many bytes: all but the body of a string is a line.
   static constexpr std::size_t kMaxLine = 64U << 10;
