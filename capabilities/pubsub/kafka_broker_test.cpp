@@ -444,7 +444,7 @@ TEST_F(KafkaBrokerTest, WithoutAServerItSaysSoAndRefusesInTime) {
 class KafkaBrokerOutageTest : public KafkaBrokerTest {
  protected:
   void outage(const std::function<void()>& away, const std::function<void()>& back, Nanos meanwhile) {
-    const auto shop = node({{"readTimeout", "2s"}});
+    const auto shop = node({{"readTimeout", "2s"}, {"delivery.timeout", "5m"}});
     shop->subscribe(loop_, topic_);
     ASSERT_TRUE(publish(*shop, "before"));
     until([&] { return shop->inbox.acknowledged == 1; });
@@ -461,7 +461,7 @@ class KafkaBrokerOutageTest : public KafkaBrokerTest {
         if (published) ++good;
       }
     };
-    scope.spawn(Publish::one(*shop->broker, topic_, loop_.deadline_in(60s), good));
+    scope.spawn(Publish::one(*shop->broker, topic_, loop_.deadline_in(300s), good));
     pass(meanwhile);
     back();
 
