@@ -207,6 +207,7 @@ std::string program_folder() {
 }
 
 Result<int> up(const UpOptions& asked) {
+  block_signals();  // first: one that comes while this begins is obeyed then
   UpOptions options = asked;
   TRY(make_private_dir(options.run_dir));
   TRY(make_private_dir(options.data_dir));
@@ -219,7 +220,6 @@ Result<int> up(const UpOptions& asked) {
   if (!gateway_survives(options)) TRY(check_ports(plan.apps(), options.admin_port));
   TRY(prepare_folders(options));
 
-  block_signals();
   const SystemClock clock;
   EventLoop loop(clock);
   Runtime runtime(loop, std::move(plan));

@@ -24,7 +24,10 @@ constexpr int kLastCommitAttempts = 3;
 /// How long it counts what was acknowledged and not committed. Not long: a topic may be made anew.
 constexpr auto kMemory = 5min;
 
-bool is_cooperative(rd_kafka_t* handle) { return std::strcmp(rd_kafka_rebalance_protocol(handle), "COOPERATIVE") == 0; }
+bool is_cooperative(rd_kafka_t* handle) {
+  const char* const protocol = rd_kafka_rebalance_protocol(handle);  // null while the client is closing
+  return protocol != nullptr && std::strcmp(protocol, "COOPERATIVE") == 0;
+}
 
 }  // namespace
 
