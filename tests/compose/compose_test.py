@@ -245,7 +245,7 @@ class KafkaTest(unittest.TestCase):
                 sent.append(order)
 
             publish("first")
-            self.assertIn("pubsub.kafka", str(client.get("/v1.0/metadata").json()))
+            wait_for("the broker is Kafka", lambda: "pubsub.kafka" in str(client.get("/v1.0/metadata").json()))
             for victim in ("pubsub-kafka", "kafka"):
                 for number in range(10):
                     publish(f"before-{victim}-{number}")
