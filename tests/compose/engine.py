@@ -1,6 +1,7 @@
 """Docker for the tests: the engine that runs, or one of the test's own; images that are there, or stand-ins
 made of Debian packages where no registry can be reached. What was made is removed again."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -56,6 +57,7 @@ class Engine:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="caisson-compose-")
         self.process = None
+        self.lock = None
         self.made = []
         self.environment = dict(os.environ)
 
@@ -68,9 +70,12 @@ class Engine:
             raise
 
     def start_daemon(self):
-        """With folders and a socket of its own, so that nothing of it stays."""
+        """With folders and a socket of its own, so that nothing of it stays. One at a time on a host: each
+        sets up the host's packet filter as if it were alone."""
         if os.geteuid() != 0:
             raise AssertionError("no Docker engine answers, and starting one needs root")
+        self.lock = open("/run/lock/caisson-compose-test", "w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         socket = os.path.join(self.folder, "docker.sock")
         log = open(os.path.join(self.folder, "dockerd.log"), "wb")
         with log:
@@ -98,6 +103,8 @@ class Engine:
                 self.process.kill()
                 self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.lock is not None:
+            self.lock.close()
 
     def docker(self, *words, **rest):
         return run("docker", *words, env=self.environment, **rest)
