@@ -102,6 +102,10 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            with open("/proc/mounts") as mounts:  # it leaves its own network namespace behind
+                left = [line.split()[1] for line in mounts if line.split()[1].startswith(self.folder)]
+            for mounted in left:
+                run("umount", mounted, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.lock is not None:
             self.lock.close()
@@ -142,7 +146,8 @@ class Engine:
             os.makedirs(os.path.join(root, folder))
         self.made.append(DEBIAN)
         packed = subprocess.Popen(["tar", "--directory", root, "--create", "."], stdout=subprocess.PIPE)
-        self.docker("import", "-", DEBIAN, stdin=packed.stdout)
+        with packed.stdout:
+            self.docker("import", "-", DEBIAN, stdin=packed.stdout)
         packed.wait()
         shutil.rmtree(root)
 
