@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "gateway/http_headers.hpp"
 #include "gateway/response_head.hpp"
+#include "net/http_headers.hpp"
 
 namespace caisson::gateway {
 
@@ -30,7 +30,7 @@ HttpAnswer body_too_large(const HttpRequest& request) {
 /// Headers that end here: they concern this connection, or are carried in a field of their own.
 bool ends_here(std::string_view name, bool streamed) {
   constexpr std::string_view kNames[] = {kTokenHeader, "traceparent", "tracestate", "expect"};
-  if (is_connection_header(name)) return true;
+  if (net::is_connection_header(name)) return true;
   // Of a streamed body the length is the one thing that cannot be told from the frame.
   if (!streamed && equal_ignoring_case(name, "content-length")) return true;
   return std::ranges::any_of(kNames, [&](std::string_view other) { return equal_ignoring_case(name, other); });
@@ -93,7 +93,7 @@ RoutedRequest ApiService::routed(const HttpRequest& request, std::vector<Field>&
   headers.reserve(head.fields.size());
   for (const Field& field : head.fields) {
     if (ends_here(field.name, streamed)) continue;
-    if (!connection.empty() && has_token(connection, field.name)) continue;
+    if (!connection.empty() && net::has_token(connection, field.name)) continue;
     headers.push_back(field);
   }
   const RouteEntry& entry = *request.match.entry();

@@ -11,7 +11,7 @@
 #include "bus/log.hpp"
 #include "bus/task_scope.hpp"
 #include "gateway/concurrency_gate.hpp"
-#include "gateway/http1_client.hpp"
+#include "net/http1_client.hpp"
 
 namespace caisson::gateway {
 
@@ -41,7 +41,7 @@ constexpr std::string_view kAppHeader = "dapr-app-id";
 
 /// What a call's frame says, as the head of a request. The fields point into the frame.
 struct CallHead {
-  HttpRequestHead head;
+  net::HttpRequestHead head;
   std::vector<Field> headers;
   std::optional<std::uint64_t> length;
 };
@@ -76,7 +76,7 @@ CallHead head_of(const Frame& frame, const AppConfig& config) {
 }
 
 /// Everything that is left of an answer's body, kOutOfRange when it is longer than `limit`.
-Task<Result<std::string>> whole_body(HttpReply& reply, std::size_t limit, Deadline deadline) {
+Task<Result<std::string>> whole_body(net::HttpReply& reply, std::size_t limit, Deadline deadline) {
   std::string body;
   while (true) {
     CO_ASSIGN(auto piece, co_await reply.next(deadline));
@@ -98,9 +98,9 @@ class AppChannel::Impl {
         address_(AppAddress::make(loop, config_.app_channel_address, config_.app_port, std::move(look_up))),
         gate_(loop, config_.app_max_concurrency, kMaxWaitingCalls),
         scope_(loop) {
-    Http1Client::Options options;
+    net::Http1Client::Options options;
     options.hung_up = [this] { suspicion_.wake_all(); };
-    client_.emplace(loop_, Endpoint(), std::move(options));  // moves to the app when it is found
+    client_.emplace(loop_, net::Endpoint(), std::move(options));  // moves to the app when it is found
   }
 
   void start() {
@@ -140,7 +140,7 @@ class AppChannel::Impl {
   Task<void> watch();
   Task<bool> find();
   Task<Errc> try_port();
-  Task<Errc> try_port_at(Endpoint endpoint);
+  Task<Errc> try_port_at(net::Endpoint endpoint);
   Task<void> probe_health();
   Task<bool> passes_health_check();
   void arrived();
@@ -154,13 +154,13 @@ class AppChannel::Impl {
   // What it is called with.
   [[nodiscard]] Result<void> may_call() const;
   Task<Result<void>> carry(Incoming& call);
-  Task<Result<void>> pass_on(Incoming& call, HttpReply& answer);
+  Task<Result<void>> pass_on(Incoming& call, net::HttpReply& answer);
 
   AppChannel& self_;
   EventLoop& loop_;
   AppObserver& observer_;
   Result<AppAddress> address_;
-  Endpoint endpoint_;  // where it was found
+  net::Endpoint endpoint_;  // where it was found
   ConcurrencyGate gate_;
 
   bool reachable_ = false;
@@ -172,7 +172,7 @@ class AppChannel::Impl {
   WaitQueue suspicion_;
   LogLimit log_limit_;
   LogLimit lookup_log_{std::chrono::seconds(10)};
-  std::optional<Http1Client> client_;
+  std::optional<net::Http1Client> client_;
   TaskScope scope_;  // last: its tasks use the rest
 };
 
@@ -204,7 +204,7 @@ Task<bool> AppChannel::Impl::find() {
     lookup_log_.log(LogLevel::kWarning, fmt::format("app {}: {}", config_.id, candidates.error().message));
     co_return false;
   }
-  for (const Endpoint& candidate : *candidates) {
+  for (const net::Endpoint& candidate : *candidates) {
     const Errc tried = co_await try_port_at(candidate);
     if (tried != Errc::kOk) continue;
     endpoint_ = candidate;
@@ -235,8 +235,9 @@ Task<Errc> AppChannel::Impl::try_port() {
 }
 
 /// Opens a connection and closes it at once, so that an app which serves one at a time is not held up.
-Task<Errc> AppChannel::Impl::try_port_at(Endpoint endpoint) {
-  const auto socket = co_await UpstreamSocket::connect(loop_, endpoint, loop_.deadline_in(kConnectTimeout));
+Task<Errc> AppChannel::Impl::try_port_at(net::Endpoint endpoint) {
+  auto connecting = net::TcpStream::connect(loop_, std::move(endpoint), nullptr, loop_.deadline_in(kConnectTimeout));
+  const auto socket = co_await std::move(connecting);
   co_return socket ? Errc::kOk : socket.error().code;
 }
 
@@ -326,11 +327,11 @@ Task<Result<std::pair<std::uint16_t, std::string>>> AppChannel::Impl::get(std::s
   const Deadline deadline = loop_.deadline_in(timeout);
   std::vector<Field> headers = {{"Content-Type", "application/json"}, {kAppHeader, config_.id}};
   if (!config_.app_token.empty()) headers.push_back({kTokenHeader, config_.app_token});
-  HttpRequestHead head;
+  net::HttpRequestHead head;
   head.path = path;
   head.headers = headers;
-  HttpRequestBody nothing;
-  CO_ASSIGN(HttpReply reply, co_await client_->call(head, std::move(nothing), deadline));
+  net::HttpRequestBody nothing;
+  CO_ASSIGN(net::HttpReply reply, co_await client_->call(head, std::move(nothing), deadline));
   const std::uint16_t status = reply.head().status;
   CO_ASSIGN(std::string body, co_await whole_body(reply, kMaxQueryAnswer, deadline));
   co_return std::pair(status, std::move(body));
@@ -368,13 +369,13 @@ Task<Result<void>> AppChannel::Impl::carry(Incoming& call) {
   CO_TRY(may_call());  // it may have left meanwhile
 
   const CallHead head = head_of(call.head(), config_);
-  HttpRequestBody body;
+  net::HttpRequestBody body;
   body.first = call.head().payload();
   if (call.head().streamed()) {
     body.length = head.length;
     body.rest = [rest = call.rest()](Deadline deadline) mutable { return rest.next(deadline); };
   }
-  Result<HttpReply> answer = co_await client_->call(head.head, std::move(body), call.deadline());
+  Result<net::HttpReply> answer = co_await client_->call(head.head, std::move(body), call.deadline());
   if (!answer) {
     suspicion_.wake_all();
     co_return std::move(answer).error();
@@ -382,8 +383,8 @@ Task<Result<void>> AppChannel::Impl::carry(Incoming& call) {
   co_return co_await pass_on(call, *answer);
 }
 
-Task<Result<void>> AppChannel::Impl::pass_on(Incoming& call, HttpReply& answer) {
-  const ResponseHead& head = answer.head();
+Task<Result<void>> AppChannel::Impl::pass_on(Incoming& call, net::HttpReply& answer) {
+  const net::ResponseHead& head = answer.head();
   std::vector<Field> headers;
   for (const auto& [name, value] : head.headers) headers.push_back({name, value});
   Envelope reply;

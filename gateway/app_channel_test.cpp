@@ -4,19 +4,19 @@
 
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
-#include "gateway/testing/http_server.hpp"
 #include "gateway/testing/link_pair.hpp"
+#include "net/testing/http_server.hpp"
 
 namespace caisson::gateway {
 namespace {
 
 using caisson::testing::run;
 using caisson::testing::run_until;
-using testing::HttpServer;
+using net::testing::HttpServer;
+using net::testing::reply_text;
+using net::testing::SeenRequest;
+using net::testing::ServerConnection;
 using testing::LinkPair;
-using testing::reply_text;
-using testing::SeenRequest;
-using testing::ServerConnection;
 using testing::WholeReply;
 
 class Observer final : public AppObserver {

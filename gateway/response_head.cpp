@@ -4,7 +4,7 @@
 
 #include <ctime>
 
-#include "gateway/http_headers.hpp"
+#include "net/http_headers.hpp"
 
 namespace caisson::gateway {
 
@@ -106,8 +106,8 @@ void append_header(std::string& out, std::string_view name, std::string_view val
 
 void append_reply_headers(std::string& out, Fields headers) {
   for (const Field field : headers) {
-    if (!is_token(field.name) || !is_header_value(field.value)) continue;
-    if (is_connection_header(field.name) || equal_ignoring_case(field.name, "content-length") ||
+    if (!net::is_token(field.name) || !net::is_header_value(field.value)) continue;
+    if (net::is_connection_header(field.name) || equal_ignoring_case(field.name, "content-length") ||
         equal_ignoring_case(field.name, "date")) {
       continue;
     }

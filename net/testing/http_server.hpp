@@ -10,9 +10,9 @@
 
 #include "bus/event_loop.hpp"
 #include "bus/task_scope.hpp"
-#include "gateway/upstream_socket.hpp"
+#include "net/tcp_stream.hpp"
 
-namespace caisson::gateway::testing {
+namespace caisson::net::testing {
 
 /// A request as it arrived, its body unchunked.
 struct SeenRequest {
@@ -29,7 +29,7 @@ struct SeenRequest {
 /// One accepted connection, read by hand.
 class ServerConnection {
  public:
-  explicit ServerConnection(std::unique_ptr<UpstreamSocket> socket) : socket_(std::move(socket)) {}
+  explicit ServerConnection(std::unique_ptr<TcpStream> socket) : socket_(std::move(socket)) {}
 
   /// The next request with its body; false at the end.
   Task<bool> read_request(SeenRequest& request);
@@ -44,7 +44,7 @@ class ServerConnection {
   Task<bool> read_exactly(std::size_t size, std::string& to);
   Task<bool> read_chunks(std::string& to);
 
-  std::unique_ptr<UpstreamSocket> socket_;
+  std::unique_ptr<TcpStream> socket_;
   std::string bytes_;
 };
 
@@ -76,7 +76,7 @@ class HttpServer {
  private:
   void listen();
   void accept();
-  Task<void> serve(std::unique_ptr<UpstreamSocket> socket);
+  Task<void> serve(std::unique_ptr<TcpStream> socket);
   Task<void> answer_all(ServerConnection& connection);
 
   EventLoop& loop_;
@@ -91,4 +91,4 @@ class HttpServer {
 /// "HTTP/1.1 STATUS" with the headers and a Content-Length.
 std::string reply_text(int status, std::string_view body, std::string_view headers = {});
 
-}  // namespace caisson::gateway::testing
+}  // namespace caisson::net::testing

@@ -1,12 +1,12 @@
-#include "gateway/http1_response_parser.hpp"
+#include "net/http1_response_parser.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <limits>
 
-#include "gateway/http_headers.hpp"
+#include "net/http_headers.hpp"
 
-namespace caisson::gateway {
+namespace caisson::net {
 
 namespace http = boost::beast::http;
 
@@ -129,4 +129,4 @@ bool Http1ResponseParser::connection_reusable() const {
   return done_ && pending_.empty() && !beast_->ambiguous_length() && !beast_->need_eof() && beast_->keep_alive();
 }
 
-}  // namespace caisson::gateway
+}  // namespace caisson::net

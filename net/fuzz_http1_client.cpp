@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <string_view>
 
-#include "gateway/http1_response_parser.hpp"
+#include "net/http1_response_parser.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
-  using caisson::gateway::Http1ResponseParser;
+  using caisson::net::Http1ResponseParser;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
   const std::size_t cut = bytes.empty() ? 0 : (data[0] * 256U + data[1]) % bytes.size();
   Http1ResponseParser parser((data[0] & 1) != 0);

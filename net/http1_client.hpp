@@ -14,10 +14,10 @@
 #include "bus/result.hpp"
 #include "bus/task.hpp"
 #include "bus/wire.hpp"
-#include "gateway/http1_response_parser.hpp"
-#include "gateway/upstream_socket.hpp"
+#include "net/http1_response_parser.hpp"
+#include "net/tcp_stream.hpp"
 
-namespace caisson::gateway {
+namespace caisson::net {
 
 /// The head of a request; `path` and `query` as they go on the wire. Connection headers, Host,
 /// Content-Length and Expect among `headers` are not sent: this client writes its own.
@@ -74,6 +74,8 @@ class Http1Client {
     Nanos idle_time = std::chrono::seconds(30);
     /// A kept connection was closed by the upstream.
     std::function<void()> hung_up = [] {};
+    /// For https; null: in the clear.
+    TlsFactory tls;
   };
 
   Http1Client(EventLoop& loop, Endpoint endpoint, Options options);
@@ -100,4 +102,4 @@ class Http1Client {
   std::shared_ptr<Shared> shared_;
 };
 
-}  // namespace caisson::gateway
+}  // namespace caisson::net

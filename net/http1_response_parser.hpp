@@ -11,7 +11,7 @@
 
 #include "bus/result.hpp"
 
-namespace caisson::gateway {
+namespace caisson::net {
 
 /// Status line and headers of an answer, without those that concern one connection only.
 struct ResponseHead {
@@ -63,4 +63,4 @@ class Http1ResponseParser {
   std::unique_ptr<Beast> beast_;
 };
 
-}  // namespace caisson::gateway
+}  // namespace caisson::net

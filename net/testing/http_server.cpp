@@ -1,4 +1,4 @@
-#include "gateway/testing/http_server.hpp"
+#include "net/testing/http_server.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -9,7 +9,7 @@
 
 #include "bus/wire.hpp"
 
-namespace caisson::gateway::testing {
+namespace caisson::net::testing {
 
 namespace {
 
@@ -103,7 +103,7 @@ Task<std::string> ServerConnection::read_some() {
 }
 
 Task<bool> ServerConnection::write(std::string bytes) {
-  const UpstreamSocket::Parts parts = {bytes, "", ""};
+  const TcpStream::Parts parts = {bytes, "", ""};
   const auto written = co_await socket_->write_all(parts, Deadline::never());
   co_return written.has_value();
 }
@@ -144,7 +144,7 @@ void HttpServer::accept() {
   while (true) {
     const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
-    auto socket = UpstreamSocket::adopt(loop_, fd);
+    auto socket = TcpStream::adopt(loop_, fd);
     require(socket.has_value(), "adopt");
     ++accepted;
     connections_->spawn(serve(std::move(*socket)));
@@ -165,7 +165,7 @@ void HttpServer::restart() {
   listen();
 }
 
-Task<void> HttpServer::serve(std::unique_ptr<UpstreamSocket> socket) {
+Task<void> HttpServer::serve(std::unique_ptr<TcpStream> socket) {
   ServerConnection connection(std::move(socket));
   if (serve_) {
     co_await serve_(connection);
@@ -188,4 +188,4 @@ std::string reply_text(int status, std::string_view body, std::string_view heade
          "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
 }
 
-}  // namespace caisson::gateway::testing
+}  // namespace caisson::net::testing

@@ -1,14 +1,15 @@
-#include "gateway/http1_client.hpp"
+#include "net/http1_client.hpp"
 
 #include <fmt/format.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "bus/task_scope.hpp"
-#include "gateway/http_headers.hpp"
+#include "net/http_headers.hpp"
 
-namespace caisson::gateway {
+namespace caisson::net {
 
 namespace {
 
@@ -113,10 +114,10 @@ class BodyLength {
 
 /// One request and its answer on one connection.
 struct HttpReply::Connection {
-  Connection(EventLoop& loop, std::unique_ptr<UpstreamSocket> stream, bool to_head)
+  Connection(EventLoop& loop, std::unique_ptr<TcpStream> stream, bool to_head)
       : socket(std::move(stream)), parser(to_head), upload(loop) {}
 
-  std::unique_ptr<UpstreamSocket> socket;
+  std::unique_ptr<TcpStream> socket;
   Http1ResponseParser parser;
   bool sent = false;  // the whole request
   std::optional<Error> source_error;
@@ -127,7 +128,7 @@ struct HttpReply::Connection {
 /// What a client's calls share; lives until the last of them has ended.
 struct HttpReply::Shared {
   struct Idle {
-    std::unique_ptr<UpstreamSocket> socket;
+    std::unique_ptr<TcpStream> socket;
     Nanos since;
   };
 
@@ -146,11 +147,12 @@ struct HttpReply::Shared {
   Timer sweep;
   std::vector<char> bytes;  // what was read last, until it is parsed
 
-  static void keep(const std::shared_ptr<Shared>& self, std::unique_ptr<UpstreamSocket> socket);
-  std::unique_ptr<UpstreamSocket> take();
-  void drop(const UpstreamSocket* socket);
+  static void keep(const std::shared_ptr<Shared>& self, std::unique_ptr<TcpStream> socket);
+  std::unique_ptr<TcpStream> take();
+  void drop(const TcpStream* socket);
   void close_unused();
 
+  static Task<Result<std::unique_ptr<TcpStream>>> open(Shared& shared, Deadline deadline);
   static Task<Result<void>> receive(Shared& shared, Connection& connection, Deadline deadline);
   static Task<std::optional<Failure>> exchange(Shared& shared, Connection& connection, std::string head,
                                                Deadline deadline);
@@ -161,10 +163,11 @@ struct HttpReply::Shared {
 
 // --- kept connections ---
 
-void HttpReply::Shared::keep(const std::shared_ptr<Shared>& self, std::unique_ptr<UpstreamSocket> socket) {
+void HttpReply::Shared::keep(const std::shared_ptr<Shared>& self, std::unique_ptr<TcpStream> socket) {
   if (self->closed || self->idle.size() >= self->options.max_idle || !socket->quiet()) return;
   // Not dropped inside the socket's own event: the call that brought the news still runs in it.
-  socket->on_arrival([weak = std::weak_ptr(self), gone = socket.get(), &loop = self->loop] {
+  socket->on_event([weak = std::weak_ptr(self), gone = socket.get(), &loop = self->loop](std::uint32_t events) {
+    if ((events & ~std::uint32_t{EPOLLOUT}) == 0) return;
     loop.post([weak, gone] {
       if (const auto shared = weak.lock()) shared->drop(gone);
     });
@@ -173,18 +176,18 @@ void HttpReply::Shared::keep(const std::shared_ptr<Shared>& self, std::unique_pt
   if (!self->sweep.started()) self->sweep.start_after(self->options.idle_time);
 }
 
-std::unique_ptr<UpstreamSocket> HttpReply::Shared::take() {
+std::unique_ptr<TcpStream> HttpReply::Shared::take() {
   while (!idle.empty()) {
-    std::unique_ptr<UpstreamSocket> socket = std::move(idle.back().socket);
+    std::unique_ptr<TcpStream> socket = std::move(idle.back().socket);
     idle.pop_back();
-    socket->on_arrival(nullptr);
+    socket->on_event(nullptr);
     if (socket->quiet()) return socket;
     options.hung_up();
   }
   return nullptr;
 }
 
-void HttpReply::Shared::drop(const UpstreamSocket* socket) {
+void HttpReply::Shared::drop(const TcpStream* socket) {
   const auto found = std::ranges::find_if(idle, [&](const Idle& entry) { return entry.socket.get() == socket; });
   if (found == idle.end() || found->socket->quiet()) return;  // in use meanwhile, or another at its address
   idle.erase(found);
@@ -195,6 +198,15 @@ void HttpReply::Shared::close_unused() {
   const Nanos now = loop.now();
   while (idle.size() > 1 && now - idle.front().since >= options.idle_time) idle.erase(idle.begin());
   if (idle.size() > 1) sweep.start_after(options.idle_time);
+}
+
+Task<Result<std::unique_ptr<TcpStream>>> HttpReply::Shared::open(Shared& shared, Deadline deadline) {
+  std::unique_ptr<TlsSession> tls;
+  if (shared.options.tls) {
+    CO_ASSIGN(tls, shared.options.tls());
+  }
+  auto connecting = TcpStream::connect(shared.loop, shared.endpoint, std::move(tls), deadline);
+  co_return co_await std::move(connecting);
 }
 
 // --- one exchange ---
@@ -211,14 +223,14 @@ Task<std::optional<Failure>> HttpReply::Shared::exchange(Shared& shared, Connect
     suffix = "\r\n";
   }
   head += prefix;
-  UpstreamSocket::Parts parts = {head, first, suffix};
+  TcpStream::Parts parts = {head, first, suffix};
   const Result<std::size_t> written = connection.socket->write_some(parts);
   if (!written) {
     failure.error = {Errc::kUnavailable, "the connection was closed before the request was sent"};
     co_return failure;
   }
   failure.sent = true;
-  const bool all = UpstreamSocket::advance(parts, *written);
+  const bool all = TcpStream::advance(parts, *written);
   if (all && !connection.body.rest) {
     connection.sent = true;
   } else {
@@ -253,7 +265,7 @@ Task<Result<void>> HttpReply::Shared::receive(Shared& shared, Connection& connec
 
 Task<void> HttpReply::Shared::send_rest(Connection& connection, std::string head, std::string_view first,
                                         std::string_view suffix, Deadline deadline) {
-  const UpstreamSocket::Parts parts = {head, first, suffix};
+  const TcpStream::Parts parts = {head, first, suffix};
   // A failure to write is seen by the reader, together with an answer that may have come before it.
   if (!co_await connection.socket->write_all(parts, deadline)) co_return;
   if (connection.body.rest) {
@@ -279,11 +291,11 @@ Task<Result<void>> HttpReply::Shared::send_stream(Connection& connection, Deadli
     const std::string_view bytes = (*piece)->view();
     if (bytes.empty()) continue;  // an empty chunk would end the body
     const std::string prefix = length.known() ? std::string() : fmt::format("{:x}\r\n", bytes.size());
-    const UpstreamSocket::Parts parts = {prefix, bytes, length.known() ? "" : "\r\n"};
+    const TcpStream::Parts parts = {prefix, bytes, length.known() ? "" : "\r\n"};
     CO_TRY(co_await connection.socket->write_all(parts, deadline));
   }
   if (length.known()) co_return ok();
-  const UpstreamSocket::Parts end = {"0\r\n\r\n", "", ""};
+  const TcpStream::Parts end = {"0\r\n\r\n", "", ""};
   co_return co_await connection.socket->write_all(end, deadline);
 }
 
@@ -344,10 +356,11 @@ Task<Result<HttpReply>> Http1Client::call(HttpRequestHead head, HttpRequestBody 
   // What cannot be sent twice does not go on a connection that may be closed at this moment.
   bool may_reuse = !body.rest;
   while (true) {
-    std::unique_ptr<UpstreamSocket> socket = may_reuse ? shared->take() : nullptr;
+    std::unique_ptr<TcpStream> socket = may_reuse ? shared->take() : nullptr;
     const bool reused = socket != nullptr;
     if (!reused) {
-      CO_ASSIGN(socket, co_await UpstreamSocket::connect(shared->loop, shared->endpoint, deadline));
+      auto connecting = Shared::open(*shared, deadline);
+      CO_ASSIGN(socket, co_await std::move(connecting));
     }
     auto connection = std::make_unique<Connection>(shared->loop, std::move(socket), head.method == "HEAD");
     connection->body = reused ? HttpRequestBody{body.first, nullptr, body.length} : std::move(body);
@@ -360,4 +373,4 @@ Task<Result<HttpReply>> Http1Client::call(HttpRequestHead head, HttpRequestBody 
   }
 }
 
-}  // namespace caisson::gateway
+}  // namespace caisson::net

@@ -1,12 +1,12 @@
-#include "gateway/http1_client.hpp"
+#include "net/http1_client.hpp"
 
 #include <gtest/gtest.h>
 
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
-#include "gateway/testing/http_server.hpp"
+#include "net/testing/http_server.hpp"
 
-namespace caisson::gateway {
+namespace caisson::net {
 namespace {
 
 using caisson::testing::run;
@@ -445,13 +445,5 @@ TEST_F(Http1ClientTest, UnusedConnectionsAreClosedExceptTheLast) {
   EXPECT_EQ(hung_up_, 0);
 }
 
-TEST(EndpointTest, TakesAddressesInNumbersAndLocalhost) {
-  EXPECT_EQ(make_endpoint("127.0.0.1", 80)->text, "127.0.0.1:80");
-  EXPECT_EQ(make_endpoint("localhost", 80)->text, "localhost:80");
-  EXPECT_EQ(make_endpoint("[::1]", 80)->text, "[::1]:80");
-  EXPECT_EQ(make_endpoint("::1", 80)->text, "[::1]:80");
-  EXPECT_FALSE(make_endpoint("app.example", 80));
-}
-
 }  // namespace
-}  // namespace caisson::gateway
+}  // namespace caisson::net

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-namespace caisson::gateway {
+namespace caisson::net {
 
 /// Headers that concern one connection only and are never passed on (RFC 9110 section 7.6.1).
 bool is_connection_header(std::string_view name);
@@ -21,4 +21,4 @@ bool is_token(std::string_view text);
 /// Without line ends and NUL, which would let a value begin another header.
 bool is_header_value(std::string_view text);
 
-}  // namespace caisson::gateway
+}  // namespace caisson::net

@@ -1,11 +1,11 @@
-#include "gateway/http_headers.hpp"
+#include "net/http_headers.hpp"
 
 #include <algorithm>
 #include <cctype>
 
 #include "bus/wire.hpp"
 
-namespace caisson::gateway {
+namespace caisson::net {
 
 bool is_connection_header(std::string_view name) {
   constexpr std::string_view kNames[] = {
@@ -48,4 +48,4 @@ bool is_header_value(std::string_view text) {
   return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
 }
 
-}  // namespace caisson::gateway
+}  // namespace caisson::net
