@@ -14,6 +14,7 @@ using caisson::testing::run;
 using testing::HttpServer;
 using testing::reply_text;
 using testing::SeenRequest;
+using testing::ServerConnection;
 using testing::TlsFront;
 
 class TlsTest : public ::testing::Test {
@@ -100,9 +101,16 @@ TEST_F(TlsTest, AlpnAgreesOnWhatBothKnow) {
   EXPECT_EQ((*connect(front, options, "localhost"))->protocol(), "");
 }
 
+Task<void> greet_in_the_clear(ServerConnection& connection) {
+  std::string greeting = "220 what is this?\r\n";
+  auto writing = connection.write(std::move(greeting));
+  co_await std::move(writing);
+}
+
 TEST_F(TlsTest, AServerWithoutTlsIsRefused) {
+  HttpServer clear(loop_, HttpServer::Serve(greet_in_the_clear));
   auto context = TlsContext::make({});
-  const Endpoint endpoint = *make_endpoint("127.0.0.1", server_.port());
+  const Endpoint endpoint = clear.endpoint();
   const auto stream = run(loop_, TcpStream::connect(loop_, endpoint, *context->session("localhost"), soon()));
   ASSERT_FALSE(stream);
   EXPECT_EQ(stream.error().code, Errc::kUnavailable);
