@@ -28,7 +28,8 @@ struct Http2Callbacks {
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
       of(self).add(frame->hd.stream_id);
     }
-    return 0;
+    // We said that we want no pushes; nghttp2 minds only once the peer has acknowledged that.
+    return frame->hd.type == NGHTTP2_PUSH_PROMISE ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
   }
 
   static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
