@@ -26,13 +26,18 @@ Task<void> Connection::run() {
   auto reading = first_bytes();
   std::string first = co_await std::move(reading);
   if (first.empty() || finishing_) co_return;  // an unused connection ends without a word
-  if (first.starts_with(kPreface)) {
-    http2_ = std::make_unique<Http2Connection>(loop_, socket_, services_, options_, counters_);
-    co_await http2_->run(std::move(first));
-  } else {
+  std::optional<Http2Upgrade> upgrade;
+  if (!first.starts_with(kPreface)) {
     http1_ = std::make_unique<Http1Connection>(loop_, socket_, services_.http, options_, counters_, abandon_);
     co_await http1_->run(std::move(first));
+    upgrade = std::move(http1_->upgrade());
+    http1_.reset();
+    if (!upgrade) co_return;
+    first = std::move(upgrade->rest);
   }
+  http2_ = std::make_unique<Http2Connection>(loop_, socket_, services_, options_, counters_);
+  if (finishing_) http2_->finish();
+  co_await http2_->run(std::move(first), std::move(upgrade));
 }
 
 Task<std::string> Connection::first_bytes() {

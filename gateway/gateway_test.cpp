@@ -651,10 +651,11 @@ TEST_F(GatewayTest, APortInUseIsAClearError) {
   AppConfig second;
   second.id = "second";
   second.http_port = port_;
+  second.grpc_port = 0;
   second.listen_addresses = {"127.0.0.1"};
   AppConfig first;
   first.id = "shop";
-  first.http_port = 0;
+  first.http_port = first.grpc_port = 0;
   first.listen_addresses = {"127.0.0.1"};
 
   const auto opened = gateway_->set_apps({first, second});

@@ -187,14 +187,18 @@ void Http2Session::start() {
   handler_.on_output();
 }
 
-Result<std::shared_ptr<Http2Stream>> Http2Session::upgrade(std::string_view settings, bool head_request) {
-  const int made = nghttp2_session_upgrade2(session_, reinterpret_cast<const std::uint8_t*>(settings.data()),
-                                            settings.size(), head_request ? 1 : 0, nullptr);
-  if (made != 0) return Error{Errc::kInvalidArgument, "HTTP2-Settings holds no settings"};
-  auto stream = add(1);
+Result<void> Http2Session::upgrade(const Http2Upgrade& request) {
+  const auto* const settings = reinterpret_cast<const std::uint8_t*>(request.settings.data());
+  const int head_only = request.head.get(":method") == "HEAD" ? 1 : 0;
+  if (nghttp2_session_upgrade2(session_, settings, request.settings.size(), head_only, nullptr) != 0) {
+    return Error{Errc::kInvalidArgument, "HTTP2-Settings holds no settings"};
+  }
+  const auto stream = add(1);
+  stream->head_ = request.head;
   stream->on_head();
   stream->on_ended();
-  return stream;
+  handler_.on_request(stream);
+  return ok();
 }
 
 std::shared_ptr<Http2Stream> Http2Session::request(std::span<const Field> fields, bool last) {

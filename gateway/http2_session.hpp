@@ -58,9 +58,9 @@ class Http2Session {
 
   /// Sends SETTINGS; once, first.
   void start();
-  /// Server: goes on from an HTTP/1.1 request with `settings`, the decoded HTTP2-Settings header, as
-  /// stream 1, whose request is complete. kInvalidArgument: these are no settings.
-  Result<std::shared_ptr<Http2Stream>> upgrade(std::string_view settings, bool head_request);
+  /// Server: goes on from a request of HTTP/1.1, which becomes stream 1 and is handed to on_request();
+  /// before start(). kInvalidArgument: its settings are none.
+  Result<void> upgrade(const Http2Upgrade& request);
   /// Client: begins a request; null when the connection takes no more. `last`: it has no body.
   std::shared_ptr<Http2Stream> request(std::span<const Field> fields, bool last);
 
