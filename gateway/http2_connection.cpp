@@ -245,6 +245,13 @@ Task<void> Http2Connection::serve_http(Http2Stream& stream, RequestHead& head) {
   } else if (served.unreadable) {
     co_return;  // the client is gone
   }
+  // As over HTTP/1.1: most clients look at an answer only once they have sent everything.
+  for (std::size_t seen = 0; served.body_unwanted && seen <= options_.drain_limit;) {
+    auto arriving = body.next_piece();
+    const auto piece = co_await std::move(arriving);
+    if (!piece || piece->empty()) break;
+    seen += piece->size();
+  }
   co_await answer.write(std::move(served.answer), request.extra_headers);
 }
 

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "bus/event_loop.hpp"
 #include "bus/result.hpp"
@@ -90,6 +92,8 @@ class Http2Session {
   [[nodiscard]] std::shared_ptr<Http2Stream> find(std::int32_t id) const;
   std::shared_ptr<Http2Stream> add(std::int32_t id);
   void close(std::int32_t id);
+  void opened(std::int32_t id);
+  [[nodiscard]] bool passed_over(std::int32_t id) const;
   bool nuisance();
   void useful();
 
@@ -99,6 +103,8 @@ class Http2Session {
   nghttp2_session* session_ = nullptr;
   bool going_away_ = false;
   bool failed_ = false;
+  std::int32_t last_opened_ = -1;
+  std::vector<std::pair<std::int32_t, std::int32_t>> passed_over_;  // both ends outside
   double patience_;
   Nanos patience_at_;
   std::string* out_ = nullptr;  // during collect()
