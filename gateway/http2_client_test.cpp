@@ -363,13 +363,12 @@ TEST_P(WrongBytesTest, UpstreamThatBreaksTheProtocolIsAnErrorAndNothingElse) {
 INSTANTIATE_TEST_SUITE_P(
     All, WrongBytesTest,
     ::testing::Values("HTTP/1.1 200 OK\r\n\r\n", std::string(64, '\0'),
-                      kSettings + frame(1, 4, 1, "\x01"),                          // a head that is no HPACK
-                      kSettings + frame(1, 5, 1, std::string("\x40\1X\1v", 5)),    // a name in upper case, no status
-                      kSettings + frame(1, 4, 2, "\x88"),                          // a stream of the server's own
-                      kSettings + frame(0, 1, 1, "data"),                          // a body without its head
-                      kSettings + frame(1, 5, 1, "\x80"),                          // index 0 of HPACK
-                      kSettings + frame(0, 0, 1, std::string(100'000, 'x')),       // a frame over the limit
-                      kSettings + frame(5, 4, 1, std::string("\0\0\0\2\x82", 5)),  // a push
+                      kSettings + frame(1, 4, 1, "\x01"),                        // a head that is no HPACK
+                      kSettings + frame(1, 5, 1, std::string("\x40\1X\1v", 5)),  // a name in upper case, no status
+                      kSettings + frame(1, 4, 2, "\x88"),                        // a stream of the server's own
+                      kSettings + frame(0, 1, 1, "data"),                        // a body without its head
+                      kSettings + frame(1, 5, 1, "\x80"),                        // index 0 of HPACK
+                      kSettings + frame(0, 0, 1, std::string(100'000, 'x')),     // a frame over the limit
                       kSettings + frame(1, 4, 1, "\x88") + frame(3, 0, 1, std::string("\0\0\0\2", 4)),
                       kSettings + frame(7, 0, 0, std::string(8, '\0'))));  // GOAWAY of everything
 

@@ -40,8 +40,7 @@ struct Http2Callbacks {
       of(self).opened(frame->hd.stream_id);
       of(self).add(frame->hd.stream_id);
     }
-    // We said that we want no pushes; nghttp2 minds only once the peer has acknowledged that.
-    return frame->hd.type == NGHTTP2_PUSH_PROMISE ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    return 0;
   }
 
   static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
