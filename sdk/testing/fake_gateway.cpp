@@ -153,6 +153,20 @@ void FakeGateway::remove_app(const std::string& id) {
   run_until(loop_, [&] { return !process_->apps().contains(id); });
 }
 
+void FakeGateway::answer_query(const std::string& app, std::string_view query, std::uint16_t status, std::string body,
+                               std::uint64_t incarnation) {
+  const std::string number = std::to_string(incarnation);
+  const Field headers[] = {{"incarnation", number}};
+  Envelope envelope;
+  envelope.kind = wire::Kind::App;
+  envelope.app = app;
+  envelope.target = query;
+  envelope.status = status;
+  envelope.headers = headers;
+  Buffer payload(std::move(body));
+  if (!link_->send(envelope, payload)) std::abort();
+}
+
 std::string FakeGateway::configure(config::Generation generation) {
   generation.term = 1;
   generation.sequence = ++sequence_;

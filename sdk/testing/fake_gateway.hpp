@@ -57,6 +57,9 @@ class FakeGateway {
   void set_app(const std::string& id, bool reachable = true, std::uint64_t incarnation = 1,
                std::string_view protocol = "http");
   void remove_app(const std::string& id);
+  /// What the app said to one of the manifest's queries. Takes effect soon.
+  void answer_query(const std::string& app, std::string_view query, std::uint16_t status, std::string body,
+                    std::uint64_t incarnation = 1);
   /// Publishes the documents with the next sequence and waits until they are acknowledged; gives
   /// the refusal's message, empty when accepted.
   std::string configure(config::Generation generation);
