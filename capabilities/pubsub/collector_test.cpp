@@ -26,15 +26,15 @@ class CollectorTest : public ::testing::Test {
     }
     co_return verdicts;
   }
-  TaskScope::Id give(std::string data) {
+  TaskScope::Id give(const std::string& data) {
     Delivery delivery;
-    delivery.message.data = std::move(data);
+    delivery.message.data = data;
     struct Keep {
-      static Task<void> verdict(Task<Verdict> task, std::vector<Verdict>& to) {
-        to.push_back(co_await std::move(task));
-      }
+      static Task<void> verdict(Task<Verdict> task, Verdict& to) { to = co_await std::move(task); }
     };
-    return scope_.spawn(Keep::verdict(collector_->take(std::move(delivery)), verdicts_));
+    Verdict& verdict = verdicts_[data];
+    verdict = Verdict::kGiveBack;  // until there is one
+    return scope_.spawn(Keep::verdict(collector_->take(std::move(delivery)), verdict));
   }
   void settle() {
     while (loop_.turn(Nanos(0))) {

@@ -41,7 +41,11 @@ Task<Attempt> EventStream::take(const Event& event, Deadline deadline) {
 
   auto sending = send(sdk::rpc_frame(response.SerializeAsString()), deadline);
   const auto sent = co_await std::move(sending);
-  if (!sent && !pending->outcome) co_return away(sent.error().message);
+  if (!sent && !pending->outcome) {
+    // A message that no frame can hold fails each time; anything else is the stream's fault, not its own.
+    const bool impossible = sent.error().code == Errc::kInvalidArgument;
+    co_return Attempt{impossible ? Attempt::Kind::kFailed : Attempt::Kind::kAway, 0, sent.error().message};
+  }
   pending->sent = true;
   while (!pending->outcome) {
     const Wake wake = co_await pending->settled.wait(loop_, deadline);
