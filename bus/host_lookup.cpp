@@ -25,12 +25,9 @@ std::atomic<int> lookups{0};
 using Addresses = Result<std::vector<std::string>>;
 
 std::string text_of(const addrinfo& info) {
-  char text[INET6_ADDRSTRLEN] = {};
-  const void* const bytes =
-      info.ai_family == AF_INET
-          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(info.ai_addr)->sin_addr)
-          : static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(info.ai_addr)->sin6_addr);
-  return ::inet_ntop(info.ai_family, bytes, text, sizeof text) == nullptr ? std::string() : std::string(text);
+  char text[NI_MAXHOST] = {};  // with the scope of a link-local address
+  const int failed = ::getnameinfo(info.ai_addr, info.ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+  return failed == 0 ? std::string(text) : std::string();
 }
 
 /// What the looking thread and the waiting coroutine share.

@@ -26,10 +26,10 @@ bool is_name(std::string_view host) {
 Result<AppAddress> AppAddress::make(EventLoop& loop, std::string host, std::uint16_t port, LookUp look_up) {
   AppAddress address(loop, std::move(look_up));
   address.port_ = port;
-  auto in_numbers = make_endpoint(host, port);
+  auto in_numbers = net::make_endpoint(host, port);
   if (in_numbers) {
     address.text_ = in_numbers->text;
-    address.known_ = std::vector<Endpoint>{*std::move(in_numbers)};
+    address.known_ = std::vector<net::Endpoint>{*std::move(in_numbers)};
     return address;
   }
   if (!is_name(host)) {
@@ -40,7 +40,7 @@ Result<AppAddress> AppAddress::make(EventLoop& loop, std::string host, std::uint
   return address;
 }
 
-Task<Result<std::vector<Endpoint>>> AppAddress::endpoints() {
+Task<Result<std::vector<net::Endpoint>>> AppAddress::endpoints() {
   if (name_.empty() || loop_.now() < look_again_) co_return known_;
   look_again_ = loop_.now() + kLookupInterval;
   auto lookup = look_up_(loop_, name_, loop_.deadline_in(kLookupTime));
@@ -49,9 +49,9 @@ Task<Result<std::vector<Endpoint>>> AppAddress::endpoints() {
     known_ = std::move(found).error();
     co_return known_;
   }
-  std::vector<Endpoint> endpoints;
+  std::vector<net::Endpoint> endpoints;
   for (const std::string& host : *found) {
-    auto endpoint = make_endpoint(host, port_);
+    auto endpoint = net::make_endpoint(host, port_);
     if (!endpoint) continue;
     endpoint->text = text_;  // the Host header says what the app was called
     endpoints.push_back(*std::move(endpoint));

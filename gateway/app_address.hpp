@@ -8,7 +8,7 @@
 #include "bus/event_loop.hpp"
 #include "bus/result.hpp"
 #include "bus/task.hpp"
-#include "gateway/upstream_socket.hpp"
+#include "net/tcp_stream.hpp"
 
 namespace caisson::gateway {
 
@@ -24,7 +24,7 @@ class AppAddress {
 
   /// What it means now; a name is looked up at most every half second. kUnavailable,
   /// kDeadlineExceeded: the name is not known, or nobody tells.
-  Task<Result<std::vector<Endpoint>>> endpoints();
+  Task<Result<std::vector<net::Endpoint>>> endpoints();
   /// "app:8080": as it was given.
   [[nodiscard]] const std::string& text() const { return text_; }
 
@@ -36,7 +36,7 @@ class AppAddress {
   std::string name_;  // empty: in numbers
   std::uint16_t port_ = 0;
   std::string text_;
-  Result<std::vector<Endpoint>> known_ = std::vector<Endpoint>();
+  Result<std::vector<net::Endpoint>> known_ = std::vector<net::Endpoint>();
   Nanos look_again_{};
 };
 

@@ -4,8 +4,8 @@
 
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
-#include "gateway/testing/http_server.hpp"
 #include "gateway/testing/link_pair.hpp"
+#include "net/testing/http_server.hpp"
 
 namespace caisson::gateway {
 namespace {
@@ -91,7 +91,8 @@ TEST_F(CallsTest, CallToAnAppThatIsServedElsewhereIsNotFound) {
 }
 
 TEST_F(CallsTest, CallToTheAppReachesIt) {
-  testing::HttpServer app(loop_, [](const testing::SeenRequest& seen) { return testing::reply_text(201, seen.body); });
+  net::testing::HttpServer app(
+      loop_, [](const net::testing::SeenRequest& seen) { return net::testing::reply_text(201, seen.body); });
   NobodyWatches observer;
   AppConfig config;
   config.id = "shop";

@@ -4,7 +4,7 @@
 #include <limits>
 #include <optional>
 
-#include "gateway/http_headers.hpp"
+#include "net/http_headers.hpp"
 
 namespace caisson::gateway {
 
@@ -204,7 +204,7 @@ Result<void> Http1Parser::finish_head() {
   bool expects_continue = false;
   int hosts = 0;
   for (const Field& field : head_.fields) {
-    if (!is_header_value(field.value)) return malformed("a header's value holds a control character");
+    if (!net::is_header_value(field.value)) return malformed("a header's value holds a control character");
     if (equal_ignoring_case(field.name, "transfer-encoding") && !equal_ignoring_case(field.value, "chunked")) {
       return Error{Errc::kUnimplemented, "unsupported transfer encoding"};
     }

@@ -6,8 +6,8 @@
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
 #include "gateway/testing/fake_facts.hpp"
-#include "gateway/testing/http_server.hpp"
 #include "gateway/testing/link_pair.hpp"
+#include "net/testing/http_server.hpp"
 
 namespace caisson::gateway {
 namespace {
@@ -197,7 +197,8 @@ TEST_F(RuntimeCapabilityTest, HealthReachedWhileNobodyAskedStaysToo) {
 }
 
 TEST_F(RuntimeCapabilityTest, HealthWaitsForTheAppsPortOnceAndOutboundHealthDoesNot) {
-  testing::HttpServer app(loop_, [](const testing::SeenRequest&) { return testing::reply_text(200, ""); });
+  net::testing::HttpServer app(loop_,
+                               [](const net::testing::SeenRequest&) { return net::testing::reply_text(200, ""); });
   AppConfig config;
   config.app_port = app.port();
   AppChannel& channel = add_app(config);

@@ -191,7 +191,7 @@ TEST_F(RedisTlsTest, AServerOfAnUnknownAuthorityIsRefusedUnlessThatIsWanted) {
   RedisServer server({.tls = true});
   Settings settings = server.tls_settings();
   const auto careful = client_of(settings);
-  settings.tls_verify = false;
+  settings.tls_options.verify = false;
   const auto careless = client_of(settings);
 
   until([&] { return careful->down_reason()->find("TLS handshake failed") != std::string::npos; });
@@ -217,8 +217,8 @@ TEST_F(RedisTlsTest, AClientCertificateIsShown) {
   trust(server);
   Settings settings = server.tls_settings();
   const auto anonymous = client_of(settings);
-  settings.client_certificate = server.client_certificate_file();
-  settings.client_key = server.client_key_file();
+  settings.tls_options.certificate.value = server.client_certificate_file();
+  settings.tls_options.key.value = server.client_key_file();
   const auto known = client_of(settings);
 
   EXPECT_EQ(text_of(*known, {"PING"}), "PONG");

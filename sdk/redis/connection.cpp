@@ -31,13 +31,14 @@ bool is_pushed(const Reply& reply) {
 
 }  // namespace
 
-Connection::Connection(EventLoop& loop, std::unique_ptr<Stream> stream, Options options)
+Connection::Connection(EventLoop& loop, std::unique_ptr<net::TcpStream> stream, Options options)
     : loop_(loop),
       stream_(std::move(stream)),
       options_(std::move(options)),
       last_heard_(loop.now()),
       silence_(loop, [this] { look_at_silence(); }),
       read_on_(loop, [this] { read(/*until_empty=*/true); }) {
+  stream_->keep_alive();
   stream_->on_event([this](std::uint32_t events) { event(events); });
   read_on_.start(Deadline::at(loop.now()));  // what came during the TLS handshake rings no bell again
   watch_silence();
@@ -68,7 +69,7 @@ void Connection::send(Request& request) {
 
 void Connection::flush() {
   while (!broken_ && output_written_ < output_.size()) {
-    auto written = stream_->write(std::string_view(output_).substr(output_written_));
+    auto written = stream_->write_some({std::string_view(output_).substr(output_written_), "", ""});
     if (!written) return fail(std::move(written).error());
     if (*written == 0) return drop_written();
     output_written_ += *written;
@@ -121,9 +122,10 @@ void Connection::read(bool until_empty) {
   for (int i = 0; !broken_; ++i) {
     if (i == kReadsPerTurn) return read_on_.start(Deadline::at(loop_.now()));
     const std::span<char> buffer = read_buffer();
-    auto got = stream_->read(buffer);
+    auto got = stream_->read_some(buffer);
     if (!got) return fail(std::move(got).error());
     if (!*got) return;
+    if (**got == 0) return fail({Errc::kUnavailable, "the server closed the connection"});
     last_heard_ = loop_.now();
     replies_.feed({buffer.data(), **got});
     if (!take_replies()) return;

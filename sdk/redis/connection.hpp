@@ -11,9 +11,9 @@
 #include "bus/event_loop.hpp"
 #include "bus/result.hpp"
 #include "bus/task.hpp"
+#include "net/tcp_stream.hpp"
 #include "sdk/redis/reply_reader.hpp"
 #include "sdk/redis/request.hpp"
-#include "sdk/redis/stream.hpp"
 
 namespace caisson::redis {
 
@@ -33,7 +33,7 @@ class Connection {
     std::function<void()> changed = [] {};
   };
 
-  Connection(EventLoop& loop, std::unique_ptr<Stream> stream, Options options);
+  Connection(EventLoop& loop, std::unique_ptr<net::TcpStream> stream, Options options);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   /// Requests without a reply fail as when the connection breaks.
@@ -79,7 +79,7 @@ class Connection {
   void ping();
 
   EventLoop& loop_;
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<net::TcpStream> stream_;
   Options options_;
   ReplyReader replies_;
   std::optional<Error> broken_;

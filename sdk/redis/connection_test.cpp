@@ -36,8 +36,8 @@ class Peer {
     ::close(listening_);
   }
 
-  std::unique_ptr<Stream> connect(EventLoop& loop) {
-    auto stream = caisson::testing::run(loop, Stream::connect(loop, endpoint_, nullptr, loop.deadline_in(10s)));
+  std::unique_ptr<net::TcpStream> connect(EventLoop& loop) {
+    auto stream = caisson::testing::run(loop, net::TcpStream::connect(loop, endpoint_, nullptr, loop.deadline_in(10s)));
     EXPECT_TRUE(stream);
     fd_ = ::accept(listening_, nullptr, nullptr);
     return *std::move(stream);
@@ -53,7 +53,7 @@ class Peer {
   }
 
  private:
-  Endpoint endpoint_;
+  net::Endpoint endpoint_;
   int listening_ = -1;
   int fd_ = -1;
 };

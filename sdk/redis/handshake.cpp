@@ -20,9 +20,8 @@ std::string without(std::string text, const std::string& secret) {
   return text;
 }
 
-Error about(const Address& address, Error error) {
-  error.message = fmt::format("{}:{}: {}", address.host, address.port, error.message);
-  return error;
+Error about(const Address& address, const Error& error) {
+  return {Errc::kUnavailable, fmt::format("{}:{}: {}", address.host, address.port, error.message)};
 }
 
 Error unusable(std::string message) { return {Errc::kUnavailable, std::move(message)}; }
@@ -31,7 +30,7 @@ Error unusable(std::string message) { return {Errc::kUnavailable, std::move(mess
 
 Task<Result<std::unique_ptr<Connection>>> Handshake::connect(Connection::Options options) {
   if (settings_.tls && !tls_) {
-    CO_ASSIGN(tls_, TlsContext::make(settings_));
+    CO_ASSIGN(tls_, net::TlsContext::make(settings_.tls_options));
   }
   Address address = settings_.addresses.front();
   if (!settings_.sentinel_master.empty()) {
@@ -42,10 +41,10 @@ Task<Result<std::unique_ptr<Connection>>> Handshake::connect(Connection::Options
   const Deadline deadline = loop_.deadline_in(settings_.dial_timeout);
   auto opening = open(address, std::move(login), std::move(options), deadline);
   auto connection = co_await std::move(opening);
-  if (!connection) co_return about(address, std::move(connection).error());
+  if (!connection) co_return about(address, connection.error());
   auto looking = look_whether_it_serves(**connection, deadline);
   auto serves = co_await std::move(looking);
-  if (!serves) co_return about(address, std::move(serves).error());
+  if (!serves) co_return about(address, serves.error());
   co_return connection;
 }
 
@@ -56,7 +55,7 @@ Task<Result<Address>> Handshake::find_master() {
     auto asking = ask_sentinel(settings_.addresses[i]);
     auto master = co_await std::move(asking);
     if (master) co_return master;
-    last = about(settings_.addresses[i], std::move(master).error());
+    last = about(settings_.addresses[i], master.error());
     last.message = "sentinel " + last.message;
   }
   co_return last;
@@ -94,17 +93,17 @@ Task<Result<std::unique_ptr<Connection>>> Handshake::open(Address address, Login
   co_return connection;
 }
 
-Task<Result<std::unique_ptr<Stream>>> Handshake::open_stream(Address address, Deadline deadline) {
+Task<Result<std::unique_ptr<net::TcpStream>>> Handshake::open_stream(Address address, Deadline deadline) {
   const std::string host = address.host;
-  auto resolving = resolver_.resolve(std::move(address), deadline);
-  CO_ASSIGN(const std::vector<Endpoint> endpoints, co_await std::move(resolving));
+  auto looking = net::find_endpoints(loop_, host, address.port, deadline);
+  CO_ASSIGN(const std::vector<net::Endpoint> endpoints, co_await std::move(looking));
   Error last;
   for (std::size_t i = 0; i < endpoints.size(); ++i) {
-    std::unique_ptr<TlsSession> tls;
+    std::unique_ptr<net::TlsSession> tls;
     if (tls_) {
-      CO_ASSIGN(tls, TlsSession::make(*tls_, host));
+      CO_ASSIGN(tls, tls_->session(host));
     }
-    auto connecting = Stream::connect(loop_, endpoints[i], std::move(tls), deadline);
+    auto connecting = net::TcpStream::connect(loop_, endpoints[i], std::move(tls), deadline);
     auto stream = co_await std::move(connecting);
     if (stream) co_return stream;
     last = std::move(stream).error();

@@ -6,10 +6,9 @@
 #include "bus/event_loop.hpp"
 #include "bus/result.hpp"
 #include "bus/task.hpp"
+#include "net/tls.hpp"
 #include "sdk/redis/connection.hpp"
-#include "sdk/redis/resolver.hpp"
 #include "sdk/redis/settings.hpp"
-#include "sdk/redis/tls.hpp"
 
 namespace caisson::redis {
 
@@ -17,7 +16,7 @@ namespace caisson::redis {
 /// settings name any), connects, says AUTH and SELECT, and looks whether it can serve.
 class Handshake {
  public:
-  Handshake(EventLoop& loop, const Settings& settings) : loop_(loop), settings_(settings), resolver_(loop) {}
+  Handshake(EventLoop& loop, const Settings& settings) : loop_(loop), settings_(settings) {}
 
   /// One attempt. Each server that is tried has the settings' dial timeout. The error says which server
   /// and why, and holds no password.
@@ -34,14 +33,13 @@ class Handshake {
   Task<Result<Address>> ask_sentinel(Address sentinel);
   Task<Result<std::unique_ptr<Connection>>> open(Address address, Login login, Connection::Options options,
                                                  Deadline deadline);
-  Task<Result<std::unique_ptr<Stream>>> open_stream(Address address, Deadline deadline);
+  Task<Result<std::unique_ptr<net::TcpStream>>> open_stream(Address address, Deadline deadline);
   Task<Result<void>> log_in(Connection& connection, Login login, Deadline deadline);
   Task<Result<void>> look_whether_it_serves(Connection& connection, Deadline deadline);
 
   EventLoop& loop_;
   const Settings& settings_;
-  Resolver resolver_;
-  std::optional<TlsContext> tls_;
+  std::optional<net::TlsContext> tls_;
 };
 
 }  // namespace caisson::redis

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "sdk/redis/tls.hpp"
-
 namespace caisson::redis {
 
 namespace {
@@ -123,10 +121,10 @@ Result<Settings> Settings::parse(const sdk::Metadata& metadata) {
 
   ASSIGN(settings.tls, metadata.get_bool("enableTLS", false));
   ASSIGN(const bool unverified, metadata.get_bool("insecureSkipTLSVerify", false));
-  settings.tls_verify = !unverified;
-  settings.client_certificate = metadata.get("clientCert");
-  settings.client_key = metadata.get("clientKey");
-  if (settings.tls) TRY(TlsContext::check(settings));
+  settings.tls_options.verify = !unverified;
+  settings.tls_options.certificate.value = metadata.get("clientCert");
+  settings.tls_options.key.value = metadata.get("clientKey");
+  if (settings.tls) TRY(net::TlsContext::make(settings.tls_options));
   return settings;
 }
 

@@ -6,6 +6,7 @@
 
 #include "bus/clock.hpp"
 #include "bus/result.hpp"
+#include "net/tls.hpp"
 #include "sdk/component_set.hpp"
 
 namespace caisson::redis {
@@ -25,9 +26,7 @@ struct Settings {
   std::string sentinel_master;  // not empty: addresses are sentinels
   std::uint32_t database = 0;
   bool tls = false;
-  bool tls_verify = true;
-  std::string client_certificate;  // PEM text or a path to it
-  std::string client_key;
+  net::TlsOptions tls_options{.certificate = {"", "clientCert"}, .key = {"", "clientKey"}};
   Nanos dial_timeout = std::chrono::seconds(5);
   Nanos read_timeout = std::chrono::seconds(3);
   Nanos min_retry_interval = std::chrono::milliseconds(8);

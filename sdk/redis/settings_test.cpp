@@ -107,7 +107,7 @@ TEST(RedisSettingsTest, AllKeysAreRead) {
   EXPECT_EQ(settings->sentinel_username + settings->sentinel_password, "sq");
   EXPECT_EQ(settings->database, 2U);
   EXPECT_TRUE(settings->tls);
-  EXPECT_FALSE(settings->tls_verify);
+  EXPECT_FALSE(settings->tls_options.verify);
   EXPECT_EQ(settings->dial_timeout, 2s);
   EXPECT_EQ(settings->read_timeout, 500ms);
   EXPECT_EQ(settings->min_retry_interval, 20ms);
