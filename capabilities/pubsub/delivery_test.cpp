@@ -1,7 +1,12 @@
 #include "capabilities/pubsub/delivery.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "capabilities/pubsub/grpc_app.hpp"
+#include "capabilities/pubsub/http_app.hpp"
 #include "capabilities/pubsub/memory_broker.hpp"
 #include "capabilities/pubsub/testing/broker_fixture.hpp"
 #include "capabilities/pubsub/testing/fake_context.hpp"
@@ -18,7 +23,7 @@ constexpr std::string_view kTrace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7
 
 class DeliveryTest : public ::testing::Test {
  protected:
-  DeliveryTest() : resiliency_(context_.loop()), deliverer_(context_, resiliency_, [this] { return wall_; }) {
+  DeliveryTest() : resiliency_(context_.loop()), deliverer_(context_.loop(), resiliency_, [this] { return wall_; }) {
     component_ = std::make_shared<PubsubComponent>();
     component_->name = "pubsub";
     component_->type = "pubsub.in-memory";
@@ -28,10 +33,23 @@ class DeliveryTest : public ::testing::Test {
     subscription_.default_path = "/orders?x=1";
   }
 
+  std::shared_ptr<DeliveryTarget> make_target() {
+    std::shared_ptr<Receiver> receiver = std::make_shared<HttpApp>(context_, "shop", subscription_);
+    if (grpc_) receiver = std::make_shared<GrpcApp>(context_, "shop", subscription_);
+    return std::make_shared<DeliveryTarget>("shop", subscription_, Router(subscription_), component_,
+                                            std::move(receiver));
+  }
+
   Verdict deliver(std::string data, MessageMetadata metadata = {}, std::uint32_t attempt = 1) {
-    auto target = std::make_shared<DeliveryTarget>("shop", subscription_, component_);
+    auto target = make_target();
     Delivery delivery{"orders", Message{std::move(data), std::move(metadata)}, attempt};
     return run(context_.loop(), deliverer_.deliver(std::move(target), std::move(delivery)));
+  }
+
+  std::vector<Verdict> deliver_all(const std::vector<std::string>& data) {
+    std::vector<Delivery> deliveries;
+    for (const std::string& one : data) deliveries.push_back({"orders", Message{one, {}}, 1});
+    return run(context_.loop(), deliverer_.deliver_all(make_target(), std::move(deliveries)));
   }
 
   /// Subscribes to the dead-letter topic from here on.
@@ -49,7 +67,8 @@ class DeliveryTest : public ::testing::Test {
     return dead_.received;
   }
 
-  void configure_inbound_retries(std::int64_t retries, const std::string& codes = {}) {
+  void configure_inbound_retries(std::int64_t retries, const std::string& codes = {},
+                                 const std::string& grpc_codes = {}) {
     config::Generation generation;
     config::Resiliency document;
     document.name = "policies";
@@ -57,6 +76,7 @@ class DeliveryTest : public ::testing::Test {
     retry.duration = 1s;
     retry.max_retries = retries;
     retry.http_codes = codes;
+    retry.grpc_codes = grpc_codes;
     document.retries["again"] = retry;
     document.component_inbound["pubsub"].retry = "again";
     generation.resiliencies.push_back(document);
@@ -69,6 +89,7 @@ class DeliveryTest : public ::testing::Test {
   Deliverer deliverer_;
   std::shared_ptr<PubsubComponent> component_;
   config::Subscription subscription_;
+  bool grpc_ = false;
   testing::Subscriber dead_;
 };
 
@@ -159,7 +180,7 @@ TEST_F(DeliveryTest, ABrokenConnectionIsTriedAgainSoonUntilTheMessageItselfIsSus
 TEST_F(DeliveryTest, AnAppThatDoesNotAnswerInTimeHasFailed) {
   context_.hold = true;
   component_->processing_timeout = 60s;
-  auto target = std::make_shared<DeliveryTarget>("shop", subscription_, component_);
+  auto target = make_target();
   std::optional<Verdict> verdict;
   struct Keep {
     static Task<void> result(Task<Verdict> task, std::optional<Verdict>& out) { out = co_await std::move(task); }
@@ -182,7 +203,7 @@ TEST_F(DeliveryTest, TheInboundPolicyRetriesBeforeTheMessageIsGivenUp) {
   watch_dead_letters();
   configure_inbound_retries(2);
   context_.otherwise = {500, "", Errc::kOk};
-  auto target = std::make_shared<DeliveryTarget>("shop", subscription_, component_);
+  auto target = make_target();
   TaskScope scope(context_.loop());
   struct Run {
     static Task<void> it(Task<Verdict> task) { co_await std::move(task); }
@@ -252,6 +273,149 @@ TEST_F(DeliveryTest, AnEventThatNoRuleTakesIsDroppedOrDeadLettered) {
   watch_dead_letters();
   EXPECT_EQ(deliver(R"({"type":"return"})"), Verdict::kAcknowledge);
   EXPECT_EQ(dead_letters().size(), 1U);
+}
+
+/// The ids of a bulk delivery's entries by their event's "n".
+std::map<std::string, std::string> ids_in(const std::string& body) {
+  std::map<std::string, std::string> ids;
+  const auto envelope = parse_json(body);
+  for (const JsonValue& entry : envelope->find("entries")->items) {
+    ids[entry.find("event")->find("n")->text] = entry.text_of("entryId");
+  }
+  return ids;
+}
+
+/// Answers a bulk delivery: the word for each "n", else SUCCESS.
+FakeContext::Answer statuses(const testing::AppCall& call, const std::map<std::string, std::string>& words) {
+  std::string list;
+  for (const auto& [n, id] : ids_in(call.body)) {
+    const auto word = words.find(n);
+    list += fmt::format(R"({}{{"entryId":"{}","status":"{}"}})", list.empty() ? "" : ",", id,
+                        word == words.end() ? "SUCCESS" : word->second);
+  }
+  return {200, "{\"statuses\":[" + list + "]}", Errc::kOk};
+}
+
+TEST_F(DeliveryTest, EntriesOfABatchAreSettledOneByOne) {
+  watch_dead_letters();
+  context_.decide = [](const testing::AppCall& call) { return statuses(call, {{"2", "DROP"}}); };
+
+  const auto verdicts =
+      deliver_all({R"({"n":1})", R"({"n":2})", "no event", R"({"n":3,"expiration":"2026-08-21T11:59:59Z"})"});
+
+  EXPECT_EQ(verdicts, std::vector(4, Verdict::kAcknowledge));
+  EXPECT_EQ(context_.calls.size(), 1U);
+  const auto dead = dead_letters();
+  EXPECT_EQ(std::set(dead.begin(), dead.end()),
+            (std::set<std::string>{R"({"n":2})", "no event", R"({"n":3,"expiration":"2026-08-21T11:59:59Z"})"}));
+}
+
+TEST_F(DeliveryTest, EachRouteOfABatchIsACallOfItsOwn) {
+  subscription_.rules = {{"event.n > 1", "/many"}};
+  context_.decide = [](const testing::AppCall& call) { return statuses(call, {}); };
+
+  deliver_all({R"({"n":1})", R"({"n":2})", R"({"n":3})"});
+
+  ASSERT_EQ(context_.calls.size(), 2U);
+  std::map<std::string, std::size_t> sizes;
+  for (const testing::AppCall& call : context_.calls) sizes[call.path] = ids_in(call.body).size();
+  EXPECT_EQ(sizes, (std::map<std::string, std::size_t>{{"/many", 2}, {"/orders", 1}}));
+}
+
+TEST_F(DeliveryTest, QuirkABatchAnsweredWith404IsAcknowledgedWithoutDeadLetters) {
+  watch_dead_letters();
+  context_.otherwise = {404, "", Errc::kOk};
+
+  EXPECT_EQ(deliver_all({R"({"n":1})"}), std::vector{Verdict::kAcknowledge});
+  EXPECT_TRUE(dead_letters().empty());
+}
+
+TEST_F(DeliveryTest, ABatchForAnAppThatIsAwayIsGivenBack) {
+  watch_dead_letters();
+  context_.otherwise = {0, "", Errc::kUnavailable};
+
+  EXPECT_EQ(deliver_all({R"({"n":1})", R"({"n":2})"}), std::vector(2, Verdict::kGiveBack));
+  EXPECT_TRUE(dead_letters().empty());
+}
+
+TEST_F(DeliveryTest, ThePolicyTriesOnlyThoseEntriesAgainThatFailed) {
+  configure_inbound_retries(2);
+  context_.decide = [this](const testing::AppCall& call) {
+    return statuses(call, context_.calls.size() == 1 ? std::map<std::string, std::string>{{"2", "RETRY"}}
+                                                     : std::map<std::string, std::string>());
+  };
+  std::optional<std::vector<Verdict>> verdicts;
+  struct Keep {
+    static Task<void> result(Task<std::vector<Verdict>> task, std::optional<std::vector<Verdict>>& out) {
+      out = co_await std::move(task);
+    }
+  };
+  TaskScope scope(context_.loop());
+  std::vector<Delivery> deliveries;
+  for (const char* const data : {R"({"n":1})", R"({"n":2})"}) deliveries.push_back({"orders", Message{data, {}}, 1});
+  scope.spawn(Keep::result(deliverer_.deliver_all(make_target(), std::move(deliveries)), verdicts));
+  run_until(context_.loop(), [&] { return context_.calls.size() == 1; });
+
+  context_.clock_.advance(1s);
+
+  run_until(context_.loop(), [&] { return verdicts.has_value(); });
+  EXPECT_EQ(*verdicts, std::vector(2, Verdict::kAcknowledge));
+  ASSERT_EQ(context_.calls.size(), 2U);
+  EXPECT_EQ(ids_in(context_.calls[1].body).size(), 1U);
+  EXPECT_EQ(ids_in(context_.calls[1].body).count("2"), 1U);
+}
+
+TEST_F(DeliveryTest, QuirkAnEventInBinaryModeIsRoutedByTheAttributesBesideIt) {
+  subscription_.default_path.clear();
+  subscription_.rules = {{"event.type == \"order\"", "/order"}};
+  const MessageMetadata metadata{{"contentType", "application/octet-stream"}, {"ce_type", "order"}};
+
+  EXPECT_EQ(deliver("bytes", metadata), Verdict::kAcknowledge);
+
+  ASSERT_EQ(context_.calls.size(), 1U);
+  EXPECT_EQ(context_.calls[0].path, "/order");
+  EXPECT_EQ(context_.calls[0].body, "bytes");
+}
+
+TEST_F(DeliveryTest, AGrpcAppThatImplementsNothingLosesItsEventsWithoutDeadLetters) {
+  watch_dead_letters();
+  grpc_ = true;
+  context_.otherwise = {12, "", Errc::kOk};
+
+  EXPECT_EQ(deliver("{}"), Verdict::kAcknowledge);
+  EXPECT_EQ(deliver_all({"{}", "{}"}), std::vector(2, Verdict::kAcknowledge));
+
+  EXPECT_TRUE(dead_letters().empty());
+  ASSERT_EQ(context_.calls.size(), 3U);
+  EXPECT_EQ(context_.calls[0].path, "/dapr.proto.runtime.v1.AppCallback/OnTopicEvent");
+  EXPECT_EQ(context_.calls[1].path, "/dapr.proto.runtime.v1.AppCallback/OnBulkTopicEvent");
+  EXPECT_EQ(context_.calls[2].path, "/dapr.proto.runtime.v1.AppCallbackAlpha/OnBulkTopicEventAlpha1");
+}
+
+TEST_F(DeliveryTest, AGrpcAppGetsTraceAndMetadataBesideTheEvent) {
+  grpc_ = true;
+  context_.otherwise = {0, "", Errc::kOk};
+  const std::string event = R"({"id":"1","traceparent":")" + std::string(kTrace) + R"("})";
+
+  EXPECT_EQ(
+      deliver(event,
+              {{"Key", "v"}, {"raw-bin", "\x01"}, {"x-bin", "hi"}, {"grpc-timeout", "1n"}, {"content-length", "7"}}),
+      Verdict::kAcknowledge);
+
+  ASSERT_EQ(context_.calls.size(), 1U);
+  EXPECT_EQ(context_.calls[0].traceparent.substr(0, 36), kTrace.substr(0, 36));
+  EXPECT_EQ(context_.calls[0].headers,
+            (std::map<std::string, std::string>{
+                {"content-type", "application/grpc"}, {"key", "v"}, {"x-bin", "aGk="}, {"pubsubname", "pubsub"}}));
+}
+
+TEST_F(DeliveryTest, ThePolicyLooksAtGrpcsCodesToo) {
+  configure_inbound_retries(2, {}, "14");
+  grpc_ = true;
+  context_.otherwise = {13, "", Errc::kOk};
+
+  EXPECT_EQ(deliver("{}"), Verdict::kRetry);
+  EXPECT_EQ(context_.calls.size(), 1U);
 }
 
 TEST_F(DeliveryTest, AForeignTraceContextIsNotPassedOn) {

@@ -46,6 +46,8 @@ class Http2Client {
   /// A call of gRPC with one message; `ended` as above.
   std::int32_t call(std::string_view path, std::string_view message, const Headers& more = {}, bool ended = true);
   void send(std::int32_t stream, std::string_view bytes, bool ended);
+  /// How much of a body has not left the client.
+  [[nodiscard]] std::size_t unsent(std::int32_t stream) const { return body_of_.at(stream)->bytes.size(); }
   void reset(std::int32_t stream, std::uint32_t code = NGHTTP2_CANCEL);
   void open_window(std::int32_t stream, std::int32_t bytes);
   void ping();

@@ -153,6 +153,20 @@ void FakeGateway::remove_app(const std::string& id) {
   run_until(loop_, [&] { return !process_->apps().contains(id); });
 }
 
+void FakeGateway::answer_query(const std::string& app, std::string_view query, std::uint16_t status, std::string body,
+                               std::uint64_t incarnation) {
+  const std::string number = std::to_string(incarnation);
+  const Field headers[] = {{"incarnation", number}};
+  Envelope envelope;
+  envelope.kind = wire::Kind::App;
+  envelope.app = app;
+  envelope.target = query;
+  envelope.status = status;
+  envelope.headers = headers;
+  Buffer payload(std::move(body));
+  if (!link_->send(envelope, payload)) std::abort();
+}
+
 std::string FakeGateway::configure(config::Generation generation) {
   generation.term = 1;
   generation.sequence = ++sequence_;
@@ -207,11 +221,19 @@ Task<Answer> FakeGateway::whole(Task<Result<Reply>> task, Deadline deadline) {
   answer.status = reply->head->status();
   for (const Field field : reply->head.headers()) answer.headers.emplace_back(field.name, field.value);
   answer.body = reply->head.payload();
+  answer.message = text(reply->head->message());
+  for (const Field field : Fields(reply->head->trailers())) answer.trailers.emplace_back(field.name, field.value);
   auto rest = co_await reply->rest.all(std::size_t{64} << 20, deadline);
   if (rest) {
     answer.body += *rest;
   } else {
     answer.error = rest.error();
+  }
+  const BodyEnd& end = reply->rest.end();
+  if (!end.empty()) {
+    answer.status = end.status;
+    answer.message = end.message;
+    answer.trailers = end.trailers;
   }
   co_return answer;
 }

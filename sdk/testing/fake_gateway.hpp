@@ -32,6 +32,9 @@ struct Answer {
   std::uint16_t status = 0;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  /// gRPC: text and trailers, of the answer or of the end of its body.
+  std::string message;
+  std::vector<std::pair<std::string, std::string>> trailers;
   Error error{Errc::kOk, {}};
 
   /// The first header of that name, empty when there is none.
@@ -54,6 +57,9 @@ class FakeGateway {
   void set_app(const std::string& id, bool reachable = true, std::uint64_t incarnation = 1,
                std::string_view protocol = "http");
   void remove_app(const std::string& id);
+  /// What the app said to one of the manifest's queries. Takes effect soon.
+  void answer_query(const std::string& app, std::string_view query, std::uint16_t status, std::string body,
+                    std::uint64_t incarnation = 1);
   /// Publishes the documents with the next sequence and waits until they are acknowledged; gives
   /// the refusal's message, empty when accepted.
   std::string configure(config::Generation generation);

@@ -2,6 +2,7 @@
 four kinds of calls."""
 
 import os
+import socket
 import subprocess
 import threading
 import unittest
@@ -75,8 +76,15 @@ class GrpcTest(unittest.TestCase):
             call()
         return failed.exception
 
+    def admin(self, path):
+        client = self.runtime.admin()
+        try:
+            return client.get(path)
+        finally:
+            client.close()
+
     def metric(self, name):
-        for line in self.runtime.admin().get("/metrics").body.decode().splitlines():
+        for line in self.admin("/metrics").body.decode().splitlines():
             if line.startswith("caisson_" + name) and not line.startswith("#"):
                 return float(line.rsplit(" ", 1)[1])
         return 0
@@ -90,7 +98,6 @@ class CallsTest(GrpcTest):
         self.assertEqual(answer, b"hi")
         self.assertEqual((leading["x-path"], leading["x-mine"]), (STREAM + "Unary", "1"))
         self.assertEqual(trailing["x-mine-bin"], b"\x00\xff")
-        self.assertEqual(len(leading["grpc-trace-bin"]), 29)
 
     def test_a_failure_keeps_its_code_and_text(self):
         with Rpcs(self.port) as rpcs:
@@ -188,7 +195,7 @@ class CallsTest(GrpcTest):
             self.assertIn(b"ERR_OUTCOME_UNKNOWN", reason)
 
     def in_flight(self):
-        for capability in self.runtime.admin().get("/status").json()["capabilities"]:
+        for capability in self.admin("/status").json()["capabilities"]:
             if capability["name"] == "rpctest":
                 return sum(instance["inFlight"] for instance in capability["instances"])
         return 0
@@ -215,7 +222,6 @@ class CallsTest(GrpcTest):
             self.assertTrue(done.is_set())
 
     def listens(self):
-        import socket
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
             return True
