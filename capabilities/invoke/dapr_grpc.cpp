@@ -111,7 +111,7 @@ Task<sdk::Response> translated(const std::string& id, Answer& answer, Deadline d
     common::InvokeResponse message;
     message.mutable_data()->set_value(*std::move(body));
     message.set_content_type(std::string(answer.header("content-type")));
-    response = sdk::rpc_response(message.SerializeAsString());
+    response = sdk::rpc_response(message);
   } else {
     response = sdk::rpc_response(status_of(answer.status, *body));
   }
@@ -123,22 +123,14 @@ Task<sdk::Response> translated(const std::string& id, Answer& answer, Deadline d
 }  // namespace
 
 void DaprGrpc::define(sdk::Definition& definition) {
-  Route route;
-  route.rpc = Rpc::kUnary;
-  route.method = "POST";
-  route.path = "/dapr.proto.runtime.v1.Dapr/InvokeService";
-  route.group = "invoke";
-  route.version = "v1";
-  route.errors = ErrorShape::kGrpc;
+  const Route route = sdk::dapr_rpc("InvokeService", "invoke", "v1");
   definition.route(route, [this](sdk::Request& request) { return invoke(request); });
 }
 
 Task<sdk::Response> DaprGrpc::invoke(sdk::Request& request) {
   runtime::InvokeServiceRequest message;
-  const std::string_view bytes = request.body();
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    co_return sdk::rpc_response(plain(Errc::kInternal, "the request is no InvokeServiceRequest"));
-  }
+  const Result<void> parsed = sdk::parse_message(request.body(), message);
+  if (!parsed) co_return sdk::rpc_response(plain(parsed.error().code, parsed.error().message));
   if (message.id().empty()) co_return sdk::rpc_response(plain(Errc::kInvalidArgument, "id: may not be empty"));
   if (!message.has_message()) co_return sdk::rpc_response(plain(Errc::kInvalidArgument, "message: is missing"));
   Result<Invocation> target = clean_path(message.message().method());

@@ -10,6 +10,7 @@
 #include "capabilities/invoke/status_codes.hpp"
 #include "dapr/proto/common/v1/common.pb.h"
 #include "sdk/http_reply.hpp"
+#include "sdk/rpc.hpp"
 
 namespace caisson::invoke {
 
@@ -114,7 +115,7 @@ Result<sdk::Response> translated(const Answer& answer) {
     return response;
   }
   ::dapr::proto::common::v1::InvokeResponse message;
-  if (!message.ParseFromArray(answer.body.view().data(), static_cast<int>(answer.body.size()))) {
+  if (!sdk::parse_message(answer.body.view(), message)) {
     return Error{Errc::kInternal, "the app answered with something that is no InvokeResponse"};
   }
   const bool typed = !message.content_type().empty();
