@@ -158,6 +158,7 @@ std::string to_json(const Manifest& manifest) {
   write_names(json, "serves", manifest.serves);
   write_names(json, "appQueries", manifest.app_queries);
   write_names(json, "appRpcQueries", manifest.app_rpc_queries);
+  write_text(json, "appHealthRpc", manifest.app_health_rpc);
   write_flag(json, "publishesConfig", manifest.publishes_config);
   json.key("takesConfig").value(manifest.takes_config);
   json.key("maxInFlight").value(static_cast<std::uint64_t>(manifest.max_in_flight));
@@ -181,6 +182,13 @@ Result<Manifest> parse_manifest(std::string_view json) {
   TRY(read(fields, "serves", manifest.serves));
   TRY(read(fields, "appQueries", manifest.app_queries));
   TRY(read(fields, "appRpcQueries", manifest.app_rpc_queries));
+  if (!std::ranges::all_of(manifest.app_rpc_queries, is_rpc_path)) {
+    return bad("appRpcQueries", "is no list of /package.Service/Method");
+  }
+  TRY(read(fields, "appHealthRpc", manifest.app_health_rpc));
+  if (!manifest.app_health_rpc.empty() && !is_rpc_path(manifest.app_health_rpc)) {
+    return bad("appHealthRpc", "is no /package.Service/Method");
+  }
   TRY(read(fields, "publishesConfig", manifest.publishes_config));
   TRY(read(fields, "takesConfig", manifest.takes_config));
   TRY(read(fields, "maxInFlight", manifest.max_in_flight));

@@ -77,6 +77,9 @@ struct Manifest {
   /// The same of apps that speak gRPC: methods, called with an empty message. The answers hold the reply
   /// message and gRPC's code as status; kUnavailable where the app could not be asked.
   std::vector<std::string> app_rpc_queries;
+  /// The method, called with an empty message, by which an app that speaks gRPC says that it is well;
+  /// empty: another manifest's.
+  std::string app_health_rpc;
   /// It publishes configuration generations.
   bool publishes_config = false;
   /// It receives a configuration generation, and is ready only with one.

@@ -1,8 +1,8 @@
 #include "gateway/api_access.hpp"
-#include "net/http_headers.hpp"
 
 #include <algorithm>
 
+#include "net/http_headers.hpp"
 
 namespace caisson::gateway {
 

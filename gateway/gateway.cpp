@@ -129,11 +129,16 @@ Result<void> Gateway::rebuild_routes() {
 }
 
 void Gateway::set_queries() {
-  std::vector<std::string> queries;
-  for (const auto& manifest : in_force_) {
-    for (const std::string& path : manifest->app_queries) {
-      if (!contains(queries, path)) queries.push_back(path);
+  AppQueries queries;
+  const auto add = [](const std::vector<std::string>& wanted, std::vector<std::string>& to) {
+    for (const std::string& query : wanted) {
+      if (!contains(to, query)) to.push_back(query);
     }
+  };
+  for (const auto& manifest : in_force_) {
+    add(manifest->app_queries, queries.paths);
+    add(manifest->app_rpc_queries, queries.rpcs);
+    if (queries.health_rpc.empty()) queries.health_rpc = manifest->app_health_rpc;
   }
   for (auto& [id, app] : apps_) app->channel->set_queries(queries);
 }

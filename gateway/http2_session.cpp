@@ -74,6 +74,10 @@ struct Http2Callbacks {
       case NGHTTP2_GOAWAY:
         session.going_away_ = true;
         break;
+      case NGHTTP2_SETTINGS:
+        session.ready_ = true;
+        if (!session.nuisance()) return NGHTTP2_ERR_CALLBACK_FAILURE;
+        break;
       case NGHTTP2_WINDOW_UPDATE:
         // Opening the window little by little makes as many writes; a little credit goes with each.
         break;
@@ -112,8 +116,15 @@ struct Http2Callbacks {
     return 0;
   }
 
-  static int stream_closed(nghttp2_session*, std::int32_t id, std::uint32_t, void* self) {
-    of(self).close(id);
+  /// A request that was given up before it went out: nghttp2 knows no such stream.
+  static int frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* self) {
+    const bool request = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    if (request) of(self).close(frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+    return 0;
+  }
+
+  static int stream_closed(nghttp2_session*, std::int32_t id, std::uint32_t code, void* self) {
+    of(self).close(id, code);
     return 0;
   }
 
@@ -141,6 +152,7 @@ struct Http2Callbacks {
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, data);
       nghttp2_session_callbacks_set_on_frame_recv_callback(made, frame_received);
       nghttp2_session_callbacks_set_on_frame_send_callback(made, frame_sent);
+      nghttp2_session_callbacks_set_on_frame_not_send_callback(made, frame_not_sent);
       nghttp2_session_callbacks_set_on_stream_close_callback(made, stream_closed);
       nghttp2_session_callbacks_set_send_callback(made, send);
       nghttp2_session_callbacks_set_send_data_callback(made, send_data);
@@ -168,7 +180,7 @@ Http2Session::Http2Session(EventLoop& loop, Handler& handler, const Options& opt
 }
 
 Http2Session::~Http2Session() {
-  for (auto& [id, stream] : streams_) stream->on_closed();
+  for (auto& [id, stream] : streams_) stream->on_closed(NGHTTP2_INTERNAL_ERROR);
   nghttp2_session_del(session_);
 }
 
@@ -197,6 +209,10 @@ Result<std::shared_ptr<Http2Stream>> Http2Session::upgrade(std::string_view sett
   return stream;
 }
 
+bool Http2Session::has_room() const {
+  return streams_.size() < nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
 std::shared_ptr<Http2Stream> Http2Session::request(std::span<const Field> fields, bool last) {
   if (failed_ || going_away_ || nghttp2_session_check_request_allowed(session_) == 0) return nullptr;
   std::vector<nghttp2_nv> pairs;
@@ -218,7 +234,7 @@ std::shared_ptr<Http2Stream> Http2Session::request(std::span<const Field> fields
   const std::int32_t id =
       nghttp2_submit_request(session_, nullptr, pairs.data(), pairs.size(), last ? nullptr : &body, nullptr);
   if (id < 0) {
-    stream->on_closed();
+    stream->on_closed(NGHTTP2_REFUSED_STREAM);
     return nullptr;
   }
   stream->id_ = id;
@@ -299,12 +315,12 @@ std::shared_ptr<Http2Stream> Http2Session::add(std::int32_t id) {
   return stream;
 }
 
-void Http2Session::close(std::int32_t id) {
+void Http2Session::close(std::int32_t id, std::uint32_t code) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
   const auto stream = std::move(found->second);
   streams_.erase(found);
-  stream->on_closed();
+  stream->on_closed(code);
   handler_.on_closed(*stream);
 }
 

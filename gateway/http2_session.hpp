@@ -61,6 +61,10 @@ class Http2Session {
   /// Server: goes on from an HTTP/1.1 request with `settings`, the decoded HTTP2-Settings header, as
   /// stream 1, whose request is complete. kInvalidArgument: these are no settings.
   Result<std::shared_ptr<Http2Stream>> upgrade(std::string_view settings, bool head_request);
+  /// The peer's SETTINGS have arrived: it speaks HTTP/2.
+  [[nodiscard]] bool ready() const { return ready_; }
+  /// Client: the peer takes one more stream now.
+  [[nodiscard]] bool has_room() const;
   /// Client: begins a request; null when the connection takes no more. `last`: it has no body.
   std::shared_ptr<Http2Stream> request(std::span<const Field> fields, bool last);
 
@@ -89,7 +93,7 @@ class Http2Session {
 
   [[nodiscard]] std::shared_ptr<Http2Stream> find(std::int32_t id) const;
   std::shared_ptr<Http2Stream> add(std::int32_t id);
-  void close(std::int32_t id);
+  void close(std::int32_t id, std::uint32_t code);
   bool nuisance();
   void useful();
 
@@ -97,6 +101,7 @@ class Http2Session {
   Handler& handler_;
   Options options_;
   nghttp2_session* session_ = nullptr;
+  bool ready_ = false;
   bool going_away_ = false;
   bool failed_ = false;
   double patience_;

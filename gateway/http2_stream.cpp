@@ -73,8 +73,11 @@ void Http2Stream::on_ended() {
   arrival_.wake_all();
 }
 
-void Http2Stream::on_closed() {
+bool Http2Stream::refused() const { return closed() && code_ == NGHTTP2_REFUSED_STREAM; }
+
+void Http2Stream::on_closed(std::uint32_t code) {
   session_ = nullptr;
+  code_ = code;
   output_.clear();
   waiting_ = 0;
   arrival_.wake_all();
@@ -177,6 +180,9 @@ void Http2Stream::finish(std::span<const Field> trailers) {
 
 void Http2Stream::reset(std::uint32_t code) {
   if (closed()) return;
+  output_.clear();
+  output_at_ = piece_at_ = waiting_ = 0;
+  drained_.wake_all();
   nghttp2_submit_rst_stream(session_->session_, NGHTTP2_FLAG_NONE, id_, code);
   session_->handler_.on_output();
 }

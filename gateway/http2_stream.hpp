@@ -88,11 +88,13 @@ class Http2Stream {
   [[nodiscard]] std::size_t waiting() const { return waiting_; }
   /// When something of what was sent last went out, or it was begun.
   [[nodiscard]] Nanos progress() const { return progress_; }
-  /// RST_STREAM with a code of RFC 9113 section 7.
+  /// RST_STREAM with a code of RFC 9113 section 7; what was to be sent is not touched any more.
   void reset(std::uint32_t code);
 
   /// Closed in both directions.
   [[nodiscard]] bool closed() const { return session_ == nullptr; }
+  /// It is closed and the peer did not look at the request: REFUSED_STREAM, or one behind a GOAWAY.
+  [[nodiscard]] bool refused() const;
 
  private:
   friend class Http2Session;
@@ -107,12 +109,13 @@ class Http2Stream {
   void on_head();
   void on_data(std::string_view bytes);
   void on_ended();
-  void on_closed();
+  void on_closed(std::uint32_t code);
   std::ptrdiff_t offer(std::size_t most, std::uint32_t& flags);
   void give(std::string& out, std::size_t size);
 
   Http2Session* session_;
   std::int32_t id_;
+  std::uint32_t code_ = 0;  // why it was closed
 
   Http2Fields head_;
   Http2Fields trailers_;

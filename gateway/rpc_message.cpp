@@ -107,6 +107,13 @@ std::optional<Nanos> parse_rpc_timeout(std::string_view text) {
   }
 }
 
+std::string format_rpc_timeout(Nanos span) {
+  constexpr std::int64_t kMost = 99'999'999;
+  const std::int64_t milliseconds = std::chrono::floor<std::chrono::milliseconds>(span).count();
+  if (milliseconds <= kMost) return fmt::format("{}m", std::max<std::int64_t>(milliseconds, 0));
+  return fmt::format("{}S", std::min(milliseconds / 1000, kMost));
+}
+
 std::string encode_rpc_text(std::string_view text) {
   std::string encoded;
   encoded.reserve(text.size());
@@ -118,6 +125,20 @@ std::string encode_rpc_text(std::string_view text) {
     }
   }
   return encoded;
+}
+
+std::string decode_rpc_text(std::string_view text) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const char* const end = text.data() + std::min(i + 3, text.size());
+    const bool encoded =
+        text[i] == '%' && i + 2 < text.size() && std::from_chars(text.data() + i + 1, end, byte, 16).ptr == end;
+    decoded += encoded ? static_cast<char>(byte) : text[i];
+    if (encoded) i += 2;
+  }
+  return decoded;
 }
 
 std::string_view protobuf_string(std::string_view message, std::uint32_t number) {

@@ -33,9 +33,13 @@ std::string rpc_prefix(std::size_t size);
 
 /// "100m", "5S": a header grpc-timeout. Nothing where it is none.
 std::optional<Nanos> parse_rpc_timeout(std::string_view text);
+/// The same, written: at most eight digits, rounded down.
+std::string format_rpc_timeout(Nanos span);
 
 /// The text of grpc-message: printable ASCII as it is, all else as %XX.
 std::string encode_rpc_text(std::string_view text);
+/// And back; what is not encoded stays as it is.
+std::string decode_rpc_text(std::string_view text);
 
 /// The value of the last top-level field `number` of a protobuf message, where that is of the kind
 /// "length-delimited" (a string); empty when there is none, or the message is broken before it ends.
