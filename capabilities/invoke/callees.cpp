@@ -31,6 +31,7 @@ void Callees::configure(const config::Generation& generation) {
   endpoints_.configure(generation);
   access_ = AccessControl(generation.configuration);
   resiliency_.configure(generation);
+  context_.status_changed();
 }
 
 Result<Callee> Callees::find(const std::string& id, const std::string& caller) {

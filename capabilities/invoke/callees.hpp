@@ -60,6 +60,7 @@ class Callees {
     bool counted_ = false;
   };
 
+  [[nodiscard]] std::string metadata() const { return endpoints_.metadata(); }
   [[nodiscard]] const std::string& own_namespace() const { return own_namespace_; }
 
   /// The counters of all invocations.

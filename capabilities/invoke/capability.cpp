@@ -25,6 +25,7 @@ class InvokeCapability final : public sdk::Capability {
   }
   void start() override { callees_.start(); }
   void configure(std::shared_ptr<const config::Generation> generation) override { callees_.configure(*generation); }
+  [[nodiscard]] std::string metadata() const override { return callees_.metadata(); }
 
  private:
   Callees callees_;

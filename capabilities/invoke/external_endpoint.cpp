@@ -72,7 +72,7 @@ Task<Result<Answer>> ExternalEndpoint::send(const Operation& operation, std::str
   const net::ResponseHead& got = exchange->reply->head();
   answer.status = got.status;
   for (const auto& header : got.headers) answer.headers.emplace_back(header);
-  answer.next = [exchange](Deadline until) { return exchange->reply->next(until); };
+  answer.next = [exchange, deadline](Deadline until) { return exchange->reply->next(until.earlier(deadline)); };
   answer.keep = exchange;
   co_return answer;
 }

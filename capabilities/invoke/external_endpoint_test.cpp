@@ -134,6 +134,20 @@ TEST_F(ExternalEndpointTest, ADocumentThatIsGoneIsUnknownAndOneThatStayedKeepsIt
   EXPECT_THAT(gateway_.ask(post("/v1.0/invoke/partner/method/x")).body, HasSubstr("couldn't find app id partner"));
 }
 
+TEST_F(ExternalEndpointTest, MetadataListsTheDocumentsForWhomTheyAre) {
+  auto scoped = endpoint(url());
+  scoped.name = "scoped";
+  scoped.scopes = {"cart", "shop"};
+  config::Generation generation;
+  generation.http_endpoints = {endpoint(url()), scoped};
+  ASSERT_EQ(gateway_.configure(generation), "");
+  testing::run_until(loop_, [&] { return gateway_.status_text().find("httpEndpoints") != std::string::npos; });
+
+  EXPECT_THAT(gateway_.status_text(),
+              HasSubstr(R"("httpEndpoints":[{"name":"partner"},{"name":"scoped","appId":"cart"},)"
+                        R"({"name":"scoped","appId":"shop"}])"));
+}
+
 TEST_F(ExternalEndpointTest, BadUrlsAreNamedAndNothingIsCalled) {
   for (const char* id : {"http:%2F%2Fhost:99999", "http:%2F%2Fuser:word@host", "https:%2F%2F"}) {
     const Answer answer = gateway_.ask(post(std::string("/v1.0/invoke/") + id + "/method/x"));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "bus/json_writer.hpp"
 #include "bus/log.hpp"
 
 namespace caisson::invoke {
@@ -59,6 +60,19 @@ Result<std::shared_ptr<ExternalEndpoint>> ExternalEndpoints::find(std::string_vi
       {std::string(id), std::make_shared<ExternalEndpoint>(context_, std::move(url), config::HttpEndpoint())});
   if (urls_.size() > kMostUrls) urls_.pop_back();
   return urls_.front().endpoint;
+}
+
+std::string ExternalEndpoints::metadata() const {
+  if (named_.empty()) return {};
+  JsonWriter list;
+  list.begin_array();
+  for (const auto& [name, named] : named_) {
+    if (named.document.scopes.empty()) list.begin_object().key("name").value(name).end_object();
+    for (const std::string& app : named.document.scopes) {
+      list.begin_object().key("name").value(name).key("appId").value(app).end_object();
+    }
+  }
+  return fmt::format("\"httpEndpoints\":{}", list.end_array().take());
 }
 
 }  // namespace caisson::invoke

@@ -27,6 +27,9 @@ class ExternalEndpoints {
   /// kInvalidArgument: a URL that cannot be called.
   Result<std::shared_ptr<ExternalEndpoint>> find(std::string_view id, std::string_view caller);
 
+  /// The documents in force as the runtime's metadata lists them: "httpEndpoints":[…]; empty for none.
+  [[nodiscard]] std::string metadata() const;
+
  private:
   struct Named {
     config::HttpEndpoint document;
