@@ -68,6 +68,7 @@ TEST_F(InvokeGrpcTest, AnHttpAppGetsVerbPathQueryBodyAndMetadataAsHeaders) {
 
   const Answer answer = ask(asked, {{"x-mine", "1"},
                                     {"grpc-accept-encoding", "gzip"},
+                                    {":authority", "here:50001"},
                                     {"x-blob-bin", "AAE="},
                                     {"dapr-api-token", "secret"},
                                     {"content-length", "7"}});
@@ -81,6 +82,8 @@ TEST_F(InvokeGrpcTest, AnHttpAppGetsVerbPathQueryBodyAndMetadataAsHeaders) {
   EXPECT_EQ(seen_[0].header("content-type"), "text/plain");
   EXPECT_EQ(seen_[0].header("x-mine"), "1");
   EXPECT_EQ(seen_[0].header("dapr-grpc-accept-encoding"), "gzip");
+  EXPECT_EQ(seen_[0].header("dapr-authority"), "here:50001");
+  EXPECT_EQ(seen_[0].header(":authority"), "");
   EXPECT_EQ(seen_[0].header("x-blob-bin"), "");
   EXPECT_EQ(seen_[0].header("content-length"), "");
   EXPECT_EQ(seen_[0].header("dapr-api-token"), "");

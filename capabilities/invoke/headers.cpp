@@ -82,6 +82,9 @@ std::string lower(std::string_view name) {
   return out;
 }
 
+/// ":authority", which HTTP/2 says about the request itself.
+bool is_pseudo(std::string_view name) { return name.starts_with(':'); }
+
 /// Lower case, digits, '_', '-' and '.', and visible ASCII (gRPC over HTTP/2, "Custom-Metadata").
 bool is_metadata(std::string_view name, std::string_view value) {
   const auto in_name = [](char c) {
@@ -100,6 +103,7 @@ std::vector<Field> request_headers(Fields given, bool keep_length) {
   const bool connection = given.has("connection");
   for (const Field field : given) {
     if (is_hop_by_hop(field.name) || is_one_of(field.name, kNotForApps) || ends_with_bin(field.name)) continue;
+    if (is_pseudo(field.name)) continue;
     if (connection && named_by_connection(given, field.name)) continue;
     if (!keep_length && equal_ignoring_case(field.name, "content-length")) continue;
     kept.push_back(field);
@@ -121,10 +125,12 @@ std::vector<Field> response_headers(Fields given) {
 OwnedFields headers_of_metadata(const std::vector<Field>& metadata) {
   OwnedFields headers;
   for (const Field field : metadata) {
-    const std::string name = lower(field.name);
+    std::string name = lower(field.name);
     if (is_hop_by_hop(name) || is_one_of(name, kNotForApps) || is_one_of(name, kOfOneCall)) continue;
     if (ends_with_bin(name) || name == "content-length") continue;
-    headers.emplace_back(name.starts_with("grpc-") ? "dapr-" + name : name, field.value);
+    if (is_pseudo(name)) name.erase(0, 1).insert(0, "dapr-");
+    if (name.starts_with("grpc-")) name.insert(0, "dapr-");
+    headers.emplace_back(std::move(name), field.value);
   }
   return headers;
 }
@@ -143,7 +149,7 @@ OwnedFields metadata_of_headers(const std::vector<Field>& headers) {
 std::vector<Field> proxied_metadata(Fields given) {
   std::vector<Field> kept;
   for (const Field field : given) {
-    if (is_hop_by_hop(field.name) || is_one_of(field.name, kNotForApps)) continue;
+    if (is_hop_by_hop(field.name) || is_one_of(field.name, kNotForApps) || is_pseudo(field.name)) continue;
     const bool own =
         equal_ignoring_case(field.name, "content-type") || equal_ignoring_case(field.name, "content-length") ||
         equal_ignoring_case(field.name, "grpc-timeout") || equal_ignoring_case(field.name, "grpc-trace-bin");

@@ -23,7 +23,8 @@ std::vector<Field> request_headers(Fields given, bool keep_length);
 /// What of the callee's headers goes to the caller. The fields point into `given`.
 std::vector<Field> response_headers(Fields given);
 
-/// Metadata of a gRPC request as headers for an HTTP callee: `grpc-…` gets the prefix `dapr-`; what
+/// Metadata of a gRPC request as headers for an HTTP callee: `grpc-…` and, without its colon, `:authority` get
+/// the prefix `dapr-`; what
 /// belongs to the call itself (content type, encodings, timeout) and binary values stay behind.
 OwnedFields headers_of_metadata(const std::vector<Field>& metadata);
 

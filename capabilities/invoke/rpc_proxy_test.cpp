@@ -65,6 +65,7 @@ TEST_F(RpcProxyTest, AMethodNobodyServesGoesToTheAppOfTheMetadata) {
                                          {"x-blob-bin", "AAE="},
                                          {"grpc-encoding", "gzip"},
                                          {"grpc-timeout", "1S"},
+                                         {":authority", "here:50001"},
                                          {"dapr-api-token", "secret"},
                                          {"dapr-caller-app-id", "liar"},
                                          {"content-type", "application/grpc+proto"}});
@@ -81,6 +82,7 @@ TEST_F(RpcProxyTest, AMethodNobodyServesGoesToTheAppOfTheMetadata) {
   EXPECT_EQ(seen_[0].header("x-blob-bin"), "AAE=");
   EXPECT_EQ(seen_[0].header("grpc-encoding"), "gzip");
   EXPECT_EQ(seen_[0].header("grpc-timeout"), "") << "the gateway knows how much is left";
+  EXPECT_EQ(seen_[0].header(":authority"), "");
   EXPECT_EQ(seen_[0].header("dapr-app-id"), "");
   EXPECT_EQ(seen_[0].header("dapr-api-token"), "");
   EXPECT_EQ(seen_[0].header("dapr-caller-app-id"), "shop");
