@@ -10,6 +10,13 @@ constexpr std::size_t kReadSize = 16 * 1024;
 /// How HTTP/2 begins (RFC 9113 section 3.4).
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// A first line that is complete and names no version of HTTP: an answer in HTTP/1.1 would be as
+/// strange to the peer as this is to us.
+bool speaks_something_else(std::string_view bytes) {
+  const auto end = bytes.find('\n');
+  return end != bytes.npos && bytes.substr(0, end).find(" HTTP/") == bytes.npos;
+}
+
 }  // namespace
 
 Connection::Connection(EventLoop& loop, int fd, const Services& services, const HttpOptions& options,
@@ -26,13 +33,22 @@ Task<void> Connection::run() {
   auto reading = first_bytes();
   std::string first = co_await std::move(reading);
   if (first.empty() || finishing_) co_return;  // an unused connection ends without a word
-  if (first.starts_with(kPreface)) {
-    http2_ = std::make_unique<Http2Connection>(loop_, socket_, services_, options_, counters_);
-    co_await http2_->run(std::move(first));
-  } else {
+  if (speaks_something_else(first)) {
+    ++counters_.requests_malformed;
+    co_return;
+  }
+  std::optional<Http2Upgrade> upgrade;
+  if (!first.starts_with(kPreface)) {
     http1_ = std::make_unique<Http1Connection>(loop_, socket_, services_.http, options_, counters_, abandon_);
     co_await http1_->run(std::move(first));
+    upgrade = std::move(http1_->upgrade());
+    http1_.reset();
+    if (!upgrade) co_return;
+    first = std::move(upgrade->rest);
   }
+  http2_ = std::make_unique<Http2Connection>(loop_, socket_, services_, options_, counters_);
+  if (finishing_) http2_->finish();
+  co_await http2_->run(std::move(first), std::move(upgrade));
 }
 
 Task<std::string> Connection::first_bytes() {

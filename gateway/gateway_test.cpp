@@ -82,10 +82,17 @@ TEST_F(GatewayTest, AClientThatExpectsContinueGetsIt) {
 TEST_F(GatewayTest, MalformedAndOversizedHeadsAreAnsweredAndTheConnectionEnds) {
   start_with(echo);
   Client malformed(port_);
-  EXPECT_THAT(exchange(malformed, "NONSENSE\r\n\r\n", "never"), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(exchange(malformed, "GET /a b HTTP/1.1\r\n\r\n", "never"), StartsWith("HTTP/1.1 400 "));
   Client oversized(port_);
   EXPECT_THAT(exchange(oversized, get("/v1/health", "X: " + std::string(5000, 'x') + "\r\n"), "never"),
               StartsWith("HTTP/1.1 431 "));
+}
+
+TEST_F(GatewayTest, WhoDoesNotSpeakHttpGetsNoAnswerInIt) {
+  start_with(echo);
+  Client stranger(port_);
+  EXPECT_EQ(exchange(stranger, "INVALID CONNECTION PREFACE\r\n\r\n", "never"), "");
+  EXPECT_TRUE(stranger.closed());
 }
 
 TEST_F(GatewayTest, ASlowHeadAndAnIdleConnectionEndInTime) {
@@ -651,10 +658,11 @@ TEST_F(GatewayTest, APortInUseIsAClearError) {
   AppConfig second;
   second.id = "second";
   second.http_port = port_;
+  second.grpc_port = 0;
   second.listen_addresses = {"127.0.0.1"};
   AppConfig first;
   first.id = "shop";
-  first.http_port = 0;
+  first.http_port = first.grpc_port = 0;
   first.listen_addresses = {"127.0.0.1"};
 
   const auto opened = gateway_->set_apps({first, second});

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,15 +11,16 @@
 #include "gateway/client_socket.hpp"
 #include "gateway/gateway_counters.hpp"
 #include "gateway/http1_parser.hpp"
+#include "gateway/http2_stream.hpp"
+#include "gateway/http_exchange.hpp"
 #include "gateway/http_options.hpp"
-#include "gateway/http_service.hpp"
 
 namespace caisson::gateway {
 
 /// One client's connection: reads a request, has it served, writes the answer, and again, in one
 /// coroutine. A client that goes away while its request is served ends that coroutine, and with it
 /// the call. One thread; `service` and `counters` outlive it.
-class Http1Connection {
+class Http1Connection final : private RequestBody {
  public:
   Http1Connection(EventLoop& loop, ClientSocket& socket, HttpService& service, const HttpOptions& options,
                   GatewayCounters& counters, std::function<void()> abandon);
@@ -31,19 +33,22 @@ class Http1Connection {
   /// Ends after the present request; at once where there is none.
   void finish();
 
+  /// Set when run() has ended because the client goes on in HTTP/2: it has been told to.
+  [[nodiscard]] std::optional<Http2Upgrade>& upgrade() { return upgrade_; }
+
  private:
   enum class Next : bool { kClose, kGoOn };
 
   Task<Result<bool>> read_head();
   Task<Next> handle();
-  Task<Result<Buffer>> read_body(std::size_t limit);
-  Task<Result<std::string_view>> next_piece();
+  bool asks_for_http2();
   Task<bool> discard_body();
   Task<Result<void>> fill(Deadline deadline);
 
-  Task<Next> serve_whole(Admission& admission);
-  Task<Next> serve_streamed(Admission& admission);
-  Task<void> pump_body(BodyWriter& body, std::size_t limit);
+  // RequestBody
+  Task<Result<std::string_view>> next_piece() override;
+  void set_serving(bool serving) override;
+  void abandon() override;
 
   Task<Next> write(HttpAnswer& answer, Next next);
   Task<Next> write_stream(HttpAnswer& answer, Next next);
@@ -54,7 +59,6 @@ class Http1Connection {
 
   [[nodiscard]] std::string_view pending() const { return std::string_view(input_).substr(input_at_); }
   void client_hung_up();
-  void abandon();
 
   EventLoop& loop_;
   ClientSocket& socket_;
@@ -67,8 +71,8 @@ class Http1Connection {
   bool abandoned_ = false;
   bool finishing_ = false;
   bool continue_sent_ = false;
-  bool over_limit_ = false;
   std::uint64_t requests_ = 0;
+  std::optional<Http2Upgrade> upgrade_;
 
   Http1Parser parser_;
   HttpRequest request_;

@@ -6,6 +6,9 @@
 #include <array>
 #include <charconv>
 
+#include "gateway/http2_answer.hpp"
+#include "gateway/http_exchange.hpp"
+
 namespace caisson::gateway {
 
 namespace {
@@ -62,7 +65,11 @@ Http2Connection::Http2Connection(EventLoop& loop, ClientSocket& socket, const Se
       session_(loop, *this, session_options(services, options)),
       scope_(loop) {}
 
-Task<void> Http2Connection::run(std::string first) {
+Task<void> Http2Connection::run(std::string first, std::optional<Http2Upgrade> upgrade) {
+  if (upgrade && !session_.upgrade(*upgrade)) {
+    ++counters_.requests_malformed;
+    co_return;
+  }
   session_.start();
   scope_.spawn(write_all());
   if (receive(first)) scope_.spawn(read_all());
@@ -107,6 +114,12 @@ Task<void> Http2Connection::read_all() {
 bool Http2Connection::receive(std::string_view bytes) {
   const Result<void> received = session_.receive(bytes);
   if (!received) ++counters_.requests_malformed;
+  serve_begun();
+  output_.wake_all();
+  return static_cast<bool>(received);
+}
+
+void Http2Connection::serve_begun() {
   for (std::size_t i = 0; i < begun_.size(); ++i) {
     const std::int32_t id = begun_[i]->id();
     if (begun_[i]->closed()) continue;  // reset in the same breath
@@ -115,8 +128,6 @@ bool Http2Connection::receive(std::string_view bytes) {
     if (const auto found = serving_.find(id); found != serving_.end()) found->second = task;
   }
   begun_.clear();
-  output_.wake_all();
-  return static_cast<bool>(received);
 }
 
 Task<void> Http2Connection::write_all() {
@@ -160,15 +171,88 @@ void Http2Connection::on_closed(Http2Stream& stream) {
 }
 
 Task<void> Http2Connection::serve(std::shared_ptr<Http2Stream> stream) {
-  ++counters_.requests;
-  const RequestHead head = head_of(*stream);
+  RequestHead head = head_of(*stream);
   if (services_.rpc != nullptr && RpcService::takes(head)) {
     co_await services_.rpc->serve(stream, head);
   } else {
-    const Field fields[] = {{":status", "415"}};
-    stream->send_head(fields, true);
+    co_await serve_http(*stream, head);
   }
   serving_.erase(stream->id());
+}
+
+namespace {
+
+/// The body of a stream's request.
+class StreamBody final : public RequestBody {
+ public:
+  StreamBody(EventLoop& loop, Http2Stream& stream, Nanos patience)
+      : loop_(loop), stream_(stream), patience_(patience) {}
+
+  Task<Result<std::string_view>> next_piece() override {
+    auto arriving = stream_.more(loop_.deadline_in(patience_));
+    CO_TRY(co_await std::move(arriving));
+    piece_ = stream_.take();
+    co_return std::string_view(piece_);
+  }
+  void set_serving(bool) override {}  // a client that leaves resets its streams, which ends their tasks
+  void abandon() override { stream_.reset(NGHTTP2_CANCEL); }
+
+ private:
+  EventLoop& loop_;
+  Http2Stream& stream_;
+  Nanos patience_;
+  std::string piece_;
+};
+
+/// What HTTP/1.1 has and HTTP/2 says otherwise: Host, and one Cookie header (RFC 9113 section 8.2.3).
+/// `cookies` keeps what the head then points to.
+void in_http1_words(RequestHead& head, std::string& cookies) {
+  const bool has_host = !head.header("host").empty();
+  std::size_t pieces = 0;
+  for (Field& field : head.fields) {
+    if (field.name == ":authority" && !has_host) field.name = "host";
+    if (field.name != "cookie") continue;
+    if (pieces++ != 0) cookies += "; ";
+    cookies += field.value;
+  }
+  const bool merge = pieces > 1;
+  std::erase_if(head.fields,
+                [&](const Field& field) { return field.name.starts_with(':') || (merge && field.name == "cookie"); });
+  if (merge) head.fields.push_back({"cookie", cookies});
+}
+
+}  // namespace
+
+Task<void> Http2Connection::serve_http(Http2Stream& stream, RequestHead& head) {
+  std::string cookies;
+  in_http1_words(head, cookies);
+  HttpRequest request;
+  request.head = &head;
+  Http2Answer answer(loop_, stream, options_.stall_time, head.method == "HEAD");
+  if (stream.head_too_large() || head.path.empty()) {
+    ++counters_.requests_malformed;
+    const bool large = stream.head_too_large();
+    HttpAnswer refusal = large ? HttpAnswer::text(431, "Request Header Fields Too Large")
+                               : HttpAnswer::text(400, "400 Bad Request: this is no proxy");
+    co_await answer.write(std::move(refusal), {});
+    co_return;
+  }
+  StreamBody body(loop_, stream, options_.stall_time);
+  ServedRequest served = co_await serve_request(loop_, services_.http, counters_, request, body);
+  if (served.unreadable && served.unreadable->code == Errc::kDeadlineExceeded) {
+    ++counters_.requests_malformed;
+    served.answer = HttpAnswer::text(408, "Request Timeout");
+  } else if (served.unreadable) {
+    co_return;  // the client is gone
+  }
+  // As over HTTP/1.1: most clients look at an answer only once they have sent everything.
+  for (std::size_t seen = 0; served.body_unwanted && seen <= options_.drain_limit;) {
+    auto arriving = body.next_piece();
+    const auto piece = co_await std::move(arriving);
+    if (!piece || piece->empty()) break;
+    seen += piece->size();
+  }
+  co_await answer.write(std::move(served.answer), request.extra_headers);
 }
 
 }  // namespace caisson::gateway

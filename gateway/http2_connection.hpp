@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -33,8 +34,9 @@ class Http2Connection final : private Http2Session::Handler {
   Http2Connection(EventLoop& loop, ClientSocket& socket, const Services& services, const HttpOptions& options,
                   GatewayCounters& counters);
 
-  /// Serves until either side is done; `first` is what has been read already.
-  Task<void> run(std::string first);
+  /// Serves until either side is done; `first` is what has been read already, `upgrade` the request
+  /// that it began with as HTTP/1.1.
+  Task<void> run(std::string first, std::optional<Http2Upgrade> upgrade);
   /// Takes no further streams, and ends when the last one has.
   void finish();
 
@@ -48,7 +50,9 @@ class Http2Connection final : private Http2Session::Handler {
   Task<void> write_all();
   bool receive(std::string_view bytes);
   void look_for_stalls();
+  void serve_begun();
   Task<void> serve(std::shared_ptr<Http2Stream> stream);
+  Task<void> serve_http(Http2Stream& stream, RequestHead& head);
   void end() { ended_.wake_all(); }
 
   EventLoop& loop_;

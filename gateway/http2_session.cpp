@@ -10,6 +10,8 @@ namespace caisson::gateway {
 
 namespace {
 
+/// Gaps between stream ids that are remembered; who leaves more is given the benefit of the doubt.
+constexpr std::size_t kMostGaps = 16;
 /// The connection's own window is not what bounds memory, the streams' are: it is always open, so
 /// that one stream that nobody reads cannot hold up the others.
 constexpr std::int32_t kConnectionWindow = 1024 * 1024;
@@ -24,8 +26,18 @@ std::string_view text_of(const std::uint8_t* bytes, std::size_t size) {
 struct Http2Callbacks {
   static Http2Session& of(void* self) { return *static_cast<Http2Session*>(self); }
 
+  /// A stream that its client passed over is closed for good (RFC 9113 section 5.1.1); nghttp2 takes it
+  /// for one that it has forgotten.
+  static int begin_frame(nghttp2_session* session, const nghttp2_frame_hd* head, void* self) {
+    if (head->type == NGHTTP2_HEADERS && of(self).passed_over(head->stream_id)) {
+      nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+    }
+    return 0;
+  }
+
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self) {
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      of(self).opened(frame->hd.stream_id);
       of(self).add(frame->hd.stream_id);
     }
     return 0;
@@ -146,6 +158,7 @@ struct Http2Callbacks {
     static nghttp2_session_callbacks* const callbacks = [] {
       nghttp2_session_callbacks* made = nullptr;
       if (nghttp2_session_callbacks_new(&made) != 0) throw std::bad_alloc();
+      nghttp2_session_callbacks_set_on_begin_frame_callback(made, begin_frame);
       nghttp2_session_callbacks_set_on_begin_headers_callback(made, begin_headers);
       nghttp2_session_callbacks_set_on_header_callback(made, header);
       nghttp2_session_callbacks_set_on_invalid_header_callback(made, invalid_header);
@@ -166,7 +179,6 @@ struct Http2Callbacks {
       nghttp2_option* made = nullptr;
       if (nghttp2_option_new(&made) != 0) throw std::bad_alloc();
       nghttp2_option_set_no_auto_window_update(made, 1);
-      nghttp2_option_set_no_closed_streams(made, 1);
       return made;
     }();
     return options;
@@ -199,14 +211,18 @@ void Http2Session::start() {
   handler_.on_output();
 }
 
-Result<std::shared_ptr<Http2Stream>> Http2Session::upgrade(std::string_view settings, bool head_request) {
-  const int made = nghttp2_session_upgrade2(session_, reinterpret_cast<const std::uint8_t*>(settings.data()),
-                                            settings.size(), head_request ? 1 : 0, nullptr);
-  if (made != 0) return Error{Errc::kInvalidArgument, "HTTP2-Settings holds no settings"};
-  auto stream = add(1);
+Result<void> Http2Session::upgrade(const Http2Upgrade& request) {
+  const auto* const settings = reinterpret_cast<const std::uint8_t*>(request.settings.data());
+  const int head_only = request.head.get(":method") == "HEAD" ? 1 : 0;
+  if (nghttp2_session_upgrade2(session_, settings, request.settings.size(), head_only, nullptr) != 0) {
+    return Error{Errc::kInvalidArgument, "HTTP2-Settings holds no settings"};
+  }
+  const auto stream = add(1);
+  stream->head_ = request.head;
   stream->on_head();
   stream->on_ended();
-  return stream;
+  handler_.on_request(stream);
+  return ok();
 }
 
 bool Http2Session::has_room() const {
@@ -322,6 +338,16 @@ void Http2Session::close(std::int32_t id, std::uint32_t code) {
   streams_.erase(found);
   stream->on_closed(code);
   handler_.on_closed(*stream);
+}
+
+/// The peer opened a stream.
+void Http2Session::opened(std::int32_t id) {
+  if (id > last_opened_ + 2 && passed_over_.size() < kMostGaps) passed_over_.push_back({last_opened_, id});
+  last_opened_ = id;
+}
+
+bool Http2Session::passed_over(std::int32_t id) const {
+  return std::ranges::any_of(passed_over_, [id](const auto& gap) { return id > gap.first && id < gap.second; });
 }
 
 /// False when the peer has been a nuisance for too long.

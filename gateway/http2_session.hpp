@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "bus/event_loop.hpp"
 #include "bus/result.hpp"
@@ -58,9 +60,9 @@ class Http2Session {
 
   /// Sends SETTINGS; once, first.
   void start();
-  /// Server: goes on from an HTTP/1.1 request with `settings`, the decoded HTTP2-Settings header, as
-  /// stream 1, whose request is complete. kInvalidArgument: these are no settings.
-  Result<std::shared_ptr<Http2Stream>> upgrade(std::string_view settings, bool head_request);
+  /// Server: goes on from a request of HTTP/1.1, which becomes stream 1 and is handed to on_request();
+  /// before start(). kInvalidArgument: its settings are none.
+  Result<void> upgrade(const Http2Upgrade& request);
   /// The peer's SETTINGS have arrived: it speaks HTTP/2.
   [[nodiscard]] bool ready() const { return ready_; }
   /// Client: the peer takes one more stream now.
@@ -94,6 +96,8 @@ class Http2Session {
   [[nodiscard]] std::shared_ptr<Http2Stream> find(std::int32_t id) const;
   std::shared_ptr<Http2Stream> add(std::int32_t id);
   void close(std::int32_t id, std::uint32_t code);
+  void opened(std::int32_t id);
+  [[nodiscard]] bool passed_over(std::int32_t id) const;
   bool nuisance();
   void useful();
 
@@ -104,6 +108,8 @@ class Http2Session {
   bool ready_ = false;
   bool going_away_ = false;
   bool failed_ = false;
+  std::int32_t last_opened_ = -1;
+  std::vector<std::pair<std::int32_t, std::int32_t>> passed_over_;  // both ends outside
   double patience_;
   Nanos patience_at_;
   std::string* out_ = nullptr;  // during collect()

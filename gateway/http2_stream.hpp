@@ -40,6 +40,13 @@ class Http2Fields {
   std::vector<Span> spans_;
 };
 
+/// A request of HTTP/1.1 with which the client goes over to HTTP/2 (RFC 7540 section 3.2).
+struct Http2Upgrade {
+  std::string settings;  // the payload of a SETTINGS frame
+  Http2Fields head;
+  std::string rest;  // what has been read behind the request
+};
+
 /// One stream of an Http2Session, either side's: what arrives is buffered here, bounded by the
 /// stream's window, which opens as it is taken; what is sent waits here until the peer's window lets
 /// it out. Outlives its session harmlessly: then it is closed. One thread.

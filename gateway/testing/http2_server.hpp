@@ -28,6 +28,8 @@ class Http2Server {
   /// Closes all connections; the port stays open.
   void hang_up() { http_.hang_up(); }
   [[nodiscard]] std::size_t accepted() const { return http_.accepted; }
+  /// How further connections are served.
+  void limit(const Http2Session::Options& options) { options_ = options; }
   /// Says GOAWAY on every connection.
   void go_away() {
     for (Peer* peer : peers_) peer->session.go_away();
