@@ -36,7 +36,6 @@ bool may_pass(std::string_view process, const std::string& name, const std::set<
   if (contains(kForEverybody, name)) return true;
   if (process == "gateway") return is_token(name);
   if (is_token(name) || name.starts_with("DAPR_")) return false;
-  if (process == "invoke") return false;
   if (process == "config") return named_in_configuration.contains(name);
   return true;
 }

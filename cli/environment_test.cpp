@@ -26,14 +26,13 @@ TEST(EnvironmentTest, OnlyTheGatewayIsGivenTheTokens) {
 }
 
 TEST(EnvironmentTest, ProcessesThatOpenComponentsAreGivenWhatComponentsMayReferTo) {
-  for (const char* process : {"state", "pubsub", "secrets"}) {
+  for (const char* process : {"state", "pubsub", "secrets", "invoke"}) {
     EXPECT_TRUE(environment_for(process, kAll, {}).contains("REDIS_PASSWORD")) << process;
   }
 }
 
-TEST(EnvironmentTest, GatewayAndInvokeAreGivenNoVariableOfAComponent) {
+TEST(EnvironmentTest, TheGatewayIsGivenNoVariableOfAComponent) {
   EXPECT_FALSE(environment_for("gateway", kAll, {}).contains("REDIS_PASSWORD"));
-  EXPECT_FALSE(environment_for("invoke", kAll, {}).contains("REDIS_PASSWORD"));
 }
 
 TEST(EnvironmentTest, ConfigIsGivenWhatTheConfigurationFilesName) {

@@ -89,6 +89,11 @@ RpcStatus rpc_status(Errc code, const ApiError& error) {
   return status;
 }
 
+RpcStatus rpc_status_with_reason(ApiError error) {
+  if (error.reason.empty()) error.reason = error.code;
+  return rpc_status(error);
+}
+
 Response rpc_response(std::string message) {
   Response response;
   response.status = 0;

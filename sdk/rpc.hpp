@@ -37,6 +37,10 @@ struct RpcStatus {
 /// The status of an error of Dapr's API under `code`, with the details that ApiError asks for: one
 /// ErrorInfo (domain dapr.io) where it has a reason, BadRequest and ResourceInfo before it.
 RpcStatus rpc_status(Errc code, const ApiError& error);
+inline RpcStatus rpc_status(const ApiError& error) { return rpc_status(error.rpc, error); }
+/// The same for APIs whose errors all have an ErrorInfo: its reason is the HTTP API's code where there is no
+/// other.
+RpcStatus rpc_status_with_reason(ApiError error);
 
 /// The answer of a unary call: one serialized message.
 Response rpc_response(std::string message);

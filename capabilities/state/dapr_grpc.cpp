@@ -11,26 +11,21 @@ namespace caisson::state {
 
 namespace {
 
-using dapr_errors::DaprError;
 using sdk::Request;
 using sdk::Response;
 
-/// Every error of this API has an ErrorInfo, if need be with HTTP's code as its reason.
-Response refuse(DaprError error) {
-  if (error.error.reason.empty()) error.error.reason = error.error.code;
-  return sdk::rpc_response(sdk::rpc_status(error.code, error.error));
-}
+Response refuse(sdk::ApiError error) { return sdk::rpc_response(sdk::rpc_status_with_reason(std::move(error))); }
 
 /// An error of which Dapr tells no more than the text.
 Response plain(const Error& error) { return sdk::rpc_response(sdk::RpcStatus{error.code, error.message, {}}); }
 
 Response done() { return sdk::rpc_response(google::protobuf::Empty()); }
 
-DaprError empty_key() {
-  DaprError error;
-  error.code = Errc::kInvalidArgument;
-  error.error.code = "ERR_STATE_SAVE";
-  error.error.message = "state key cannot be empty";
+sdk::ApiError empty_key() {
+  sdk::ApiError error;
+  error.rpc = Errc::kInvalidArgument;
+  error.code = "ERR_STATE_SAVE";
+  error.message = "state key cannot be empty";
   return error;
 }
 

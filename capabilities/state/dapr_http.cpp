@@ -10,7 +10,6 @@ namespace caisson::state {
 
 namespace {
 
-using dapr_errors::DaprError;
 using sdk::ApiError;
 using sdk::Request;
 using sdk::Response;
@@ -27,8 +26,6 @@ Response malformed(std::string_view what) {
   return sdk::error_response(
       api_error(400, "ERR_MALFORMED_REQUEST", fmt::format("failed deserializing HTTP body: {}", what)));
 }
-
-Response refuse(const DaprError& error) { return sdk::error_response(error.error); }
 
 /// Metadata of the query overrides that of the item, key by key.
 void add_query_metadata(const Request& request, std::vector<Change>& changes) {
@@ -52,7 +49,7 @@ std::optional<Response> check_keys(const Selected& selected, const std::vector<C
       return sdk::error_response(api_error(400, "ERR_MALFORMED_REQUEST", "\"key\" is a required field"));
     }
     if (const auto key = Service::stored_key(selected, change.key); !key) {
-      return refuse(dapr_errors::illegal_key(selected, change.key, key.error()));
+      return sdk::error_response(dapr_errors::illegal_key(selected, change.key, key.error()));
     }
   }
   return std::nullopt;
@@ -60,8 +57,8 @@ std::optional<Response> check_keys(const Selected& selected, const std::vector<C
 
 Response value_response(const Request& request, const Selected& selected, Entry entry) {
   if (entry.value.size() > kMostValueBytes) {
-    return refuse(dapr_errors::not_read(selected, request.parameter("key"),
-                                        fmt::format("the value is {} bytes long", entry.value.size())));
+    return sdk::error_response(dapr_errors::not_read(selected, request.parameter("key"),
+                                                     fmt::format("the value is {} bytes long", entry.value.size())));
   }
   Response response = sdk::json_response(std::move(entry.value));
   response.headers.emplace_back("etag", std::move(entry.etag));
@@ -128,17 +125,17 @@ Task<Response> DaprHttp::get(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   Get get{std::string(request.parameter("key")), query_value(request, "consistency"),
           sdk::query_metadata(request.query())};
   const std::string key = get.key;
   if (const auto stored = Service::stored_key(*selected, key); !stored)
-    co_return refuse(dapr_errors::illegal_key(*selected, key, stored.error()));
+    co_return sdk::error_response(dapr_errors::illegal_key(*selected, key, stored.error()));
 
   auto getting = service_.get(*selected, std::move(get), request.deadline());
   Found found = co_await std::move(getting);
-  if (!found) co_return refuse(dapr_errors::not_read(*selected, key, found.error().message));
+  if (!found) co_return sdk::error_response(dapr_errors::not_read(*selected, key, found.error().message));
   if (!*found) co_return sdk::no_content();
   co_return value_response(request, *selected, **std::move(found));
 }
@@ -147,7 +144,7 @@ Task<Response> DaprHttp::set(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   auto items = parse_set(std::string(request.body()));
   if (!items) co_return malformed(items.error().message);
@@ -160,14 +157,14 @@ Task<Response> DaprHttp::set(Request& request) {
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
-  co_return refuse(dapr_errors::not_saved(*selected, *error));
+  co_return sdk::error_response(dapr_errors::not_saved(*selected, *error));
 }
 
 Task<Response> DaprHttp::remove(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   std::vector<Change> items(1);
   Change& change = items.front();
@@ -185,20 +182,20 @@ Task<Response> DaprHttp::remove(Request& request) {
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
-  co_return refuse(dapr_errors::not_deleted(key, *error));
+  co_return sdk::error_response(dapr_errors::not_deleted(key, *error));
 }
 
 Task<Response> DaprHttp::get_many(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   const auto keys = parse_get_many(std::string(request.body()));
   if (!keys) co_return malformed(keys.error().message);
   for (const std::string& key : *keys) {
     if (const auto stored = Service::stored_key(*selected, key); !stored)
-      co_return refuse(dapr_errors::illegal_key(*selected, key, stored.error()));
+      co_return sdk::error_response(dapr_errors::illegal_key(*selected, key, stored.error()));
   }
   auto getting = service_.get_many(*selected, *keys, kMostValueBytes, request.deadline());
   const auto found = co_await std::move(getting);
@@ -221,13 +218,14 @@ Task<Response> DaprHttp::transact(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   auto parsed = parse_transaction(std::string(request.body()));
   if (!parsed) co_return malformed(parsed.error().message);
   // In the order of the operations: what comes before an unknown one is looked at first.
   if (auto refused = check_keys(*selected, parsed->changes)) co_return *std::move(refused);
-  if (parsed->has_unknown_operation) co_return refuse(dapr_errors::unknown_operation(parsed->unknown_operation));
+  if (parsed->has_unknown_operation)
+    co_return sdk::error_response(dapr_errors::unknown_operation(parsed->unknown_operation));
   if (parsed->changes.empty()) co_return sdk::no_content();
   add_query_metadata(request, parsed->changes);
 
@@ -236,16 +234,16 @@ Task<Response> DaprHttp::transact(Request& request) {
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
-  co_return refuse(dapr_errors::not_transacted(*error));
+  co_return sdk::error_response(dapr_errors::not_transacted(*error));
 }
 
 Task<Response> DaprHttp::query(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
-  co_return refuse(dapr_errors::no_queries(*selected));
+  co_return sdk::error_response(dapr_errors::no_queries(*selected));
 }
 
 }  // namespace caisson::state

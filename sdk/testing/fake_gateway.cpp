@@ -186,7 +186,8 @@ FakeGateway::Prepared FakeGateway::prepare(const Ask& ask) const {
   prepared.ask = ask;
   std::size_t least = std::numeric_limits<std::size_t>::max();
   for (const Route& route : process_->manifest().routes) {
-    if (route.fallback && least == std::numeric_limits<std::size_t>::max()) prepared.route = route.number;
+    const bool fits = route.fallback && (route.rpc != Rpc::kNone) == ask.rpc;
+    if (fits && least == std::numeric_limits<std::size_t>::max()) prepared.route = route.number;
     if (route.path.empty() || !has_method(route.method, ask.method)) continue;
     auto parameters = match(route.path, ask.path);
     if (!parameters || parameters->size() >= least) continue;

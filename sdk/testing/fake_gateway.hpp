@@ -25,6 +25,8 @@ struct Ask {
   std::string body;
   std::string app = "shop";
   std::uint8_t hops = 0;
+  /// A gRPC method: where no route has its path, the fallback for those.
+  bool rpc = false;
 };
 
 /// An answer, its body put together. `error` is set where the exchange itself failed.
