@@ -4,9 +4,9 @@
 
 #include <set>
 
-#include "caisson_descriptors.hpp"
 #include "gateway/runtime/descriptors.hpp"
 #include "grpc/reflection/v1/reflection.pb.h"
+#include "proto/caisson_descriptors.hpp"
 #include "sdk/rpc.hpp"
 
 namespace caisson::gateway {

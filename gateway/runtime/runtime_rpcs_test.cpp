@@ -5,13 +5,13 @@
 
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
-#include "caisson_descriptors.hpp"
 #include "dapr/proto/runtime/v1/metadata.pb.h"
 #include "gateway/runtime/descriptors.hpp"
 #include "gateway/runtime/metadata_message.hpp"
 #include "gateway/runtime/runtime_capability.hpp"
 #include "gateway/testing/fake_facts.hpp"
 #include "grpc/reflection/v1/reflection.pb.h"
+#include "proto/caisson_descriptors.hpp"
 #include "sdk/rpc.hpp"
 #include "sdk/testing/rpc_client.hpp"
 
