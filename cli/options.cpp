@@ -67,7 +67,7 @@ void add_door_flags(CLI::App& up, App& app) {
   up.add_option("--dapr-http-port", app.http_port, "HTTP port; 0: a free one, see RUN_DIR/gateway.json")
       ->capture_default_str()
       ->group(group);
-  up.add_option("--dapr-grpc-port", app.grpc_port, "gRPC port")->capture_default_str()->group(group);
+  up.add_option("--dapr-grpc-port", app.grpc_port, "gRPC port; 0: as above")->capture_default_str()->group(group);
   up.add_option("--dapr-listen-addresses", app.listen_addresses, "Addresses to listen on (all)")
       ->delimiter(',')
       ->group(group);

@@ -202,6 +202,7 @@ Result<void> check_ports(const std::vector<App>& apps, std::uint16_t admin_port)
   for (const App& app : apps) {
     if (!app.unix_socket_dir.empty()) continue;
     TRY(check(app.http_port, fmt::format("--dapr-http-port of app {}", app.id)));
+    TRY(check(app.grpc_port, fmt::format("--dapr-grpc-port of app {}", app.id)));
   }
   return ok();
 }

@@ -131,20 +131,22 @@ std::string render_apps(const object& gateway) {
   array apps;
   if (gateway["apps"].get(apps) != simdjson::SUCCESS) return {};
   Table table;
-  table.row({"APP", "HTTP", "APP PORT", "APP STATE"});
+  table.row({"APP", "HTTP", "GRPC", "APP PORT", "APP STATE"});
   for (const element item : apps) {
     object app;
     if (item.get(app) != simdjson::SUCCESS) continue;
     std::uint64_t http = 0;
+    std::uint64_t grpc = 0;
     std::uint64_t port = 0;
     bool healthy = false;
     bool reachable = false;
     (void)app["httpPort"].get(http);
+    (void)app["grpcPort"].get(grpc);
     (void)app["port"].get(port);
     (void)app["healthy"].get(healthy);
     (void)app["reachable"].get(reachable);
     table.row({text_of(text_or(app, "id", "?")), http == 0 ? "-" : fmt::format("{}", http),
-               port == 0 ? "-" : fmt::format("{}", port),
+               grpc == 0 ? "-" : fmt::format("{}", grpc), port == 0 ? "-" : fmt::format("{}", port),
                port == 0   ? "-"
                : healthy   ? "healthy"
                : reachable ? "reachable"

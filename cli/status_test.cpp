@@ -16,7 +16,7 @@ RuntimeStatus example() {
 }
 
 constexpr const char* kGateway = R"({
-  "apps":[{"id":"shop","httpPort":3500,"port":8080,"reachable":true,"healthy":true}],
+  "apps":[{"id":"shop","httpPort":3500,"grpcPort":50001,"port":8080,"reachable":true,"healthy":true}],
   "capabilities":[{"name":"state","instances":[{"instance":"state","linked":true,"config":{"term":1,"sequence":4},
     "components":[{"name":"cart","type":"state.sqlite","state":"DOWN","reason":"disk full"}]}]}]})";
 
@@ -44,7 +44,7 @@ TEST(StatusTest, ComponentsAppsAndConfigurationAreShownAsTheGatewayKnowsThem) {
   const std::string text = render_status(example(), kGateway);
 
   EXPECT_THAT(text, HasSubstr("cart       state.sqlite  DOWN   state    disk full"));
-  EXPECT_THAT(text, HasSubstr("shop  3500  8080      healthy"));
+  EXPECT_THAT(text, HasSubstr("shop  3500  50001  8080      healthy"));
   EXPECT_THAT(text, HasSubstr("state       state     up    1.4"));
 }
 

@@ -2,19 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 
-#include "bus/task_scope.hpp"
+#include "gateway/http_headers.hpp"
 #include "gateway/response_head.hpp"
+#include "sdk/base64.hpp"
 
 namespace caisson::gateway {
 
 namespace {
 
-/// Bodies up to this size are collected even where they could be streamed: whole requests can be
-/// repeated, and cross the bus in one frame.
-constexpr std::uint64_t kCollect = 64 * 1024;
 constexpr std::size_t kReadSize = 64 * 1024;
 constexpr std::size_t kLingerBytes = 4 * 1024 * 1024;
 
@@ -24,18 +24,22 @@ iovec piece_of(std::string_view bytes) { return {const_cast<char*>(bytes.data())
 
 }  // namespace
 
-Http1Connection::Http1Connection(EventLoop& loop, int fd, HttpService& service, const HttpOptions& options,
-                                 GatewayCounters& counters, std::function<void()> abandon)
+Http1Connection::Http1Connection(EventLoop& loop, ClientSocket& socket, HttpService& service,
+                                 const HttpOptions& options, GatewayCounters& counters, std::function<void()> abandon)
     : loop_(loop),
+      socket_(socket),
       service_(service),
       options_(options),
       counters_(counters),
       abandon_(std::move(abandon)),
-      parser_(options.header_limit),
-      socket_(loop, fd, [this] { client_hung_up(); }) {}
+      parser_(options.header_limit) {
+  socket_.when_hung_up([this] { client_hung_up(); });
+}
 
-Task<void> Http1Connection::run() {
-  if (!socket_.start()) co_return;
+Http1Connection::~Http1Connection() { socket_.when_hung_up(nullptr); }
+
+Task<void> Http1Connection::run(std::string first) {
+  input_ = std::move(first);
   while (true) {
     Result<bool> head = co_await read_head();
     if (!head) {
@@ -44,6 +48,13 @@ Task<void> Http1Connection::run() {
       co_return;
     }
     if (!*head) co_return;
+    if (asks_for_http2()) {
+      upgrade_->rest = std::string(pending());
+      const auto written =
+          co_await write_bytes("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+      if (!written) upgrade_.reset();
+      co_return;
+    }
     const Next next = co_await handle();
     request_.table = nullptr;
     if (next == Next::kClose || finishing_) break;
@@ -73,7 +84,7 @@ void Http1Connection::client_hung_up() {
 /// True with a head in parser_, false when the client closed or the connection is no longer wanted.
 Task<Result<bool>> Http1Connection::read_head() {
   parser_.next_request();
-  continue_sent_ = over_limit_ = false;
+  continue_sent_ = false;
   Deadline deadline = loop_.deadline_in(requests_ == 0 ? options_.header_time : options_.idle_time);
   bool timed = requests_ == 0;
   while (true) {
@@ -124,21 +135,6 @@ Task<Result<std::string_view>> Http1Connection::next_piece() {
   co_return std::string_view();
 }
 
-/// kOutOfRange: the body is over the limit.
-Task<Result<Buffer>> Http1Connection::read_body(std::size_t limit) {
-  const RequestHead& head = parser_.head();
-  const Error over{Errc::kOutOfRange, "the body is over the limit"};
-  if (head.content_length > limit) co_return over;
-  std::string body;
-  body.reserve(head.content_length);
-  while (true) {
-    CO_ASSIGN(const std::string_view piece, co_await next_piece());
-    if (piece.empty()) co_return Buffer(std::move(body));
-    if (body.size() + piece.size() > limit) co_return over;
-    body += piece;
-  }
-}
-
 /// Reads what is left of a body that nobody wants; false when that is too much.
 Task<bool> Http1Connection::discard_body() {
   const RequestHead& head = parser_.head();
@@ -157,79 +153,49 @@ Task<bool> Http1Connection::discard_body() {
 // --- one request ---
 
 Task<Http1Connection::Next> Http1Connection::handle() {
-  ++counters_.requests;
   ++requests_;
   const RequestHead& head = parser_.head();
   request_.head = &head;
   request_.extra_headers.clear();
-  Admission admission = service_.admit(request_);
-  if (admission.refusal) {
-    const bool kept = co_await discard_body() && head.keep_alive;
-    co_return co_await write(*admission.refusal, kept ? Next::kGoOn : Next::kClose);
-  }
-  const bool comes_at_once = !head.chunked && head.content_length <= kCollect;
-  if (admission.streaming && !comes_at_once && head.content_length <= admission.body_limit) {
-    co_return co_await serve_streamed(admission);
-  }
-  co_return co_await serve_whole(admission);
-}
-
-Task<Http1Connection::Next> Http1Connection::serve_whole(Admission& admission) {
-  const Next next = parser_.head().keep_alive ? Next::kGoOn : Next::kClose;
-  Result<Buffer> body = co_await read_body(admission.body_limit);
-  if (!body && body.error().code == Errc::kOutOfRange) {
-    ++counters_.requests_too_large;
-    HttpAnswer answer = admission.too_large(request_);
-    const bool kept = co_await discard_body();
-    co_return co_await write(answer, kept ? next : Next::kClose);
-  }
-  if (!body) {
-    co_await answer_unreadable(body.error());
+  ServedRequest served = co_await serve_request(loop_, service_, counters_, request_, *this);
+  if (served.unreadable) {
+    co_await answer_unreadable(*served.unreadable);
     co_return Next::kClose;
   }
-  serving_ = true;
+  bool complete = parser_.done();
+  if (served.body_unwanted) complete = co_await discard_body();
+  co_return co_await write(served.answer, complete && head.keep_alive ? Next::kGoOn : Next::kClose);
+}
+
+void Http1Connection::set_serving(bool serving) {
+  serving_ = serving;
   client_hung_up();  // it may have been gone before this began
-  HttpAnswer answer = co_await service_.serve(request_, *std::move(body));
-  serving_ = false;
-  co_return co_await write(answer, next);
 }
 
-Task<Http1Connection::Next> Http1Connection::serve_streamed(Admission& admission) {
-  serving_ = true;
-  Opened opened = co_await service_.open(request_, Buffer());
-  TaskScope pump(loop_);  // ends before what it writes to
-  if (opened.call) pump.spawn(pump_body(opened.call->body, admission.body_limit));
-  HttpAnswer answer = co_await service_.reply(request_, opened);
-  serving_ = false;
-  if (over_limit_) answer = admission.too_large(request_);
-  const bool keep = parser_.done() && parser_.head().keep_alive;
-  co_return co_await write(answer, keep ? Next::kGoOn : Next::kClose);
-}
+/// RFC 9113's predecessor, RFC 7540 section 3.2: a request without a body may ask for HTTP/2 instead
+/// of its answer. A request that asks wrongly gets its answer.
+bool Http1Connection::asks_for_http2() {
+  const RequestHead& head = parser_.head();
+  if (head.has_body() || head.http10 || !has_token(head.header("upgrade"), "h2c")) return false;
+  const std::string_view connection = head.header("connection");
+  if (!has_token(connection, "upgrade") || !has_token(connection, "http2-settings")) return false;
+  std::string settings(head.header("http2-settings"));
+  for (char& c : settings) c = c == '-' ? '+' : c == '_' ? '/' : c;  // base64url
+  while (settings.size() % 4 != 0) settings += '=';
+  auto decoded = sdk::base64_decode(settings);
+  if (!decoded || decoded->size() % 6 != 0) return false;
 
-Task<void> Http1Connection::pump_body(BodyWriter& body, std::size_t limit) {
-  std::size_t seen = 0;
-  while (true) {
-    const auto piece = co_await next_piece();
-    if (!piece) {
-      body.fail({Errc::kCancelled, piece.error().message});
-      // Without its body there is nobody to answer.
-      abandon();
-      co_return;
-    }
-    if (piece->empty()) break;
-    seen += piece->size();
-    if (seen > limit) {
-      over_limit_ = true;
-      ++counters_.requests_too_large;
-      body.fail({Errc::kOutOfRange, "the body is over the limit"});
-      co_return;
-    }
-    Buffer copy = Buffer::copy_of(*piece);
-    const auto written = co_await body.write(std::move(copy), loop_.deadline_in(std::chrono::minutes(1)));
-    if (!written) co_return;  // the answer will say why
+  auto& upgrade = upgrade_.emplace();
+  upgrade.settings = *std::move(decoded);
+  upgrade.head.add(":method", head.method);
+  upgrade.head.add(":path", head.query.empty() ? std::string(head.path) : fmt::format("{}?{}", head.path, head.query));
+  for (const Field& field : head.fields) {
+    if (is_connection_header(field.name) || has_token(connection, field.name)) continue;
+    std::string name(field.name);
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    upgrade.head.add(name == "host" ? ":authority" : name, field.value);
   }
-  [[maybe_unused]] const auto ended = co_await body.finish(loop_.deadline_in(std::chrono::minutes(1)));
-  client_hung_up();
+  return true;
 }
 
 // --- writing ---

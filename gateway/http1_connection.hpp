@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,49 +11,44 @@
 #include "gateway/client_socket.hpp"
 #include "gateway/gateway_counters.hpp"
 #include "gateway/http1_parser.hpp"
-#include "gateway/http_service.hpp"
+#include "gateway/http2_stream.hpp"
+#include "gateway/http_exchange.hpp"
+#include "gateway/http_options.hpp"
 
 namespace caisson::gateway {
-
-struct HttpOptions {
-  /// Request line and headers together.
-  std::size_t header_limit = 4 * 1024;
-  Nanos header_time = std::chrono::seconds(10);
-  Nanos idle_time = std::chrono::seconds(180);
-  /// Without a byte of a body arriving, or of an answer being taken.
-  Nanos stall_time = std::chrono::seconds(30);
-  /// What is read and thrown away of a body that nobody wants, before the connection is closed.
-  std::size_t drain_limit = 256 * 1024;
-};
 
 /// One client's connection: reads a request, has it served, writes the answer, and again, in one
 /// coroutine. A client that goes away while its request is served ends that coroutine, and with it
 /// the call. One thread; `service` and `counters` outlive it.
-class Http1Connection {
+class Http1Connection final : private RequestBody {
  public:
-  Http1Connection(EventLoop& loop, int fd, HttpService& service, const HttpOptions& options, GatewayCounters& counters,
-                  std::function<void()> abandon);
+  Http1Connection(EventLoop& loop, ClientSocket& socket, HttpService& service, const HttpOptions& options,
+                  GatewayCounters& counters, std::function<void()> abandon);
+  ~Http1Connection();
 
-  /// Serves until either side is done. `abandon` (of the constructor) is called at most once, when
-  /// the client is gone: the owner then destroys the task.
-  Task<void> run();
+  /// Serves until either side is done; `first` is what has been read already. `abandon` (of the
+  /// constructor) is called at most once, when the client is gone: the owner then destroys the task.
+  Task<void> run(std::string first);
 
   /// Ends after the present request; at once where there is none.
   void finish();
+
+  /// Set when run() has ended because the client goes on in HTTP/2: it has been told to.
+  [[nodiscard]] std::optional<Http2Upgrade>& upgrade() { return upgrade_; }
 
  private:
   enum class Next : bool { kClose, kGoOn };
 
   Task<Result<bool>> read_head();
   Task<Next> handle();
-  Task<Result<Buffer>> read_body(std::size_t limit);
-  Task<Result<std::string_view>> next_piece();
+  bool asks_for_http2();
   Task<bool> discard_body();
   Task<Result<void>> fill(Deadline deadline);
 
-  Task<Next> serve_whole(Admission& admission);
-  Task<Next> serve_streamed(Admission& admission);
-  Task<void> pump_body(BodyWriter& body, std::size_t limit);
+  // RequestBody
+  Task<Result<std::string_view>> next_piece() override;
+  void set_serving(bool serving) override;
+  void abandon() override;
 
   Task<Next> write(HttpAnswer& answer, Next next);
   Task<Next> write_stream(HttpAnswer& answer, Next next);
@@ -63,9 +59,9 @@ class Http1Connection {
 
   [[nodiscard]] std::string_view pending() const { return std::string_view(input_).substr(input_at_); }
   void client_hung_up();
-  void abandon();
 
   EventLoop& loop_;
+  ClientSocket& socket_;
   HttpService& service_;
   const HttpOptions& options_;
   GatewayCounters& counters_;
@@ -75,15 +71,14 @@ class Http1Connection {
   bool abandoned_ = false;
   bool finishing_ = false;
   bool continue_sent_ = false;
-  bool over_limit_ = false;
   std::uint64_t requests_ = 0;
+  std::optional<Http2Upgrade> upgrade_;
 
   Http1Parser parser_;
   HttpRequest request_;
   std::string input_;  // bytes read and not yet parsed begin at input_at_
   std::size_t input_at_ = 0;
   std::string head_;  // the answer's head, reused
-  ClientSocket socket_;
 };
 
 }  // namespace caisson::gateway

@@ -162,6 +162,7 @@ void write_app(JsonWriter& json, const AppChannel& app) {
   json.begin_object();
   json.key("id").value(app.config().id);
   json.key("httpPort").value(static_cast<unsigned>(app.config().http_port));
+  json.key("grpcPort").value(static_cast<unsigned>(app.config().grpc_port));
   json.key("port").value(static_cast<unsigned>(app.config().app_port));
   json.key("reachable").value(app.reachable());
   json.key("healthy").value(app.healthy());

@@ -78,8 +78,7 @@ std::string_view reason(std::uint16_t status) {
 }  // namespace
 
 void append_status_line(std::string& out, std::uint16_t status) {
-  // A status outside of three digits would be no HTTP; it came from another process.
-  const std::uint16_t code = status >= 200 && status <= 999 ? status : 500;
+  const std::uint16_t code = valid_status(status);
   fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", code, reason(code));
 }
 
@@ -104,16 +103,28 @@ void append_header(std::string& out, std::string_view name, std::string_view val
   out += "\r\n";
 }
 
+bool is_reply_header(const Field& field) {
+  return is_token(field.name) && is_header_value(field.value) && !is_connection_header(field.name) &&
+         !equal_ignoring_case(field.name, "content-length") && !equal_ignoring_case(field.name, "date");
+}
+
 void append_reply_headers(std::string& out, Fields headers) {
   for (const Field field : headers) {
-    if (!is_token(field.name) || !is_header_value(field.value)) continue;
-    if (is_connection_header(field.name) || equal_ignoring_case(field.name, "content-length") ||
-        equal_ignoring_case(field.name, "date")) {
-      continue;
-    }
-    append_header(out, field.name, field.value);
+    if (is_reply_header(field)) append_header(out, field.name, field.value);
   }
 }
+
+void append_lines(std::vector<Field>& fields, std::string_view lines) {
+  while (!lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find("\r\n"));
+    const auto colon = line.find(": ");
+    fields.push_back({line.substr(0, colon), line.substr(colon + 2)});
+    lines.remove_prefix(line.size() + 2);
+  }
+}
+
+// Outside of three digits it would be no HTTP.
+std::uint16_t valid_status(std::uint16_t status) { return status >= 200 && status <= 999 ? status : 500; }
 
 bool is_bodiless(std::uint16_t status) { return status == 204 || status == 304; }
 

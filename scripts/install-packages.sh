@@ -13,7 +13,7 @@ packages="
   libhiredis-dev librdkafka-dev libprotobuf-dev protobuf-compiler libnghttp2-dev zlib1g-dev
   python3 curl wrk sqlite3"
 if [ "${1:-}" = --test ]; then
-  packages="$packages redis-server redis-tools openssl maven openjdk-17-jre-headless
+  packages="$packages redis-server redis-tools openssl maven openjdk-17-jre-headless golang-go python3-venv nghttp2-client
   docker.io docker-compose debootstrap iptables binutils"
 fi
 
