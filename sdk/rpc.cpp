@@ -123,13 +123,8 @@ BodyEnd rpc_end(const RpcStatus& status) {
 }
 
 Task<void> refuse_stream(Request request, RpcStatus status) {
-  Envelope head;
-  auto answering = request.incoming().reply_streamed(head, Buffer());
-  auto body = co_await std::move(answering);
-  if (!body) co_return;  // nobody waits for it any more
-  BodyEnd end = rpc_end(status);
-  auto ending = body->finish(request.deadline(), std::move(end));
-  [[maybe_unused]] const auto ended = co_await std::move(ending);
+  auto answering = request.reply(rpc_response(status));
+  [[maybe_unused]] const auto sent = co_await std::move(answering);  // else nobody waits for it any more
 }
 
 Task<Result<std::optional<std::string>>> RpcReader::next(Deadline deadline) {
