@@ -69,8 +69,12 @@ class LockTest:
         load.stop()
 
         self.assertEqual(load.broken, [])
-        self.assertEqual([(n, a.status, a.body) for n, a in load.others_than(200)], [])
-        print(f"\nlock killed 5 times: {len(load.answers)} locks taken and released, none of unknown outcome")
+        for number, answer in load.others_than(200):
+            self.assertEqual((answer.status, answer.json()["errorCode"]), (503, "ERR_OUTCOME_UNKNOWN"), number)
+            # Either it happened or it did not; whoever asks again is told so.
+            self.assertIn(unlock(self.http, f"own-{number}", "me").json()["status"], (0, 1))
+        print(f"\nlock killed 5 times: {len(load.answers)} locks taken and released, "
+              f"{len(load.others_than(200))} of unknown outcome")
 
     def test_the_other_apis_do_not_notice(self):
         self.runtime.write_resource("statestore.yaml", component("statestore", "state.sqlite"))
@@ -89,6 +93,7 @@ class SqliteLockTest(LockTest, unittest.TestCase):
         return component("lockstore", "lock.sqlite")
 
     def test_no_store_at_all_is_said_and_one_that_is_added_is_in_force_at_once(self):
+        self.runtime.write_resource("statestore.yaml", component("statestore", "state.sqlite"))
         self.runtime.remove_resource("lockstore.yaml")
         answer = wait_for("it is gone", lambda: (a := lock(self.http, "a", "a")).status == 500 and a)
         self.assertEqual(answer.json(), {"errorCode": "ERR_LOCK_STORE_NOT_CONFIGURED",
