@@ -37,6 +37,7 @@ Result<std::shared_ptr<SqliteLockTable>> SqliteLockTable::open(const std::string
 
 Result<void> SqliteLockTable::prepare() {
   TRY(database_.execute(kSchema));
+  TRY(database_.execute("PRAGMA cache_size=-128"));  // few rows, and memory is dearer than a look into the file
   const std::pair<sdk::Statement*, std::string_view> statements[] = {
       {&take_,
        "INSERT INTO locks (key, owner, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE "
