@@ -78,7 +78,8 @@ class LockTest:
 
     def test_the_other_apis_do_not_notice(self):
         self.runtime.write_resource("statestore.yaml", component("statestore", "state.sqlite"))
-        wait_for("state serves", lambda: self.http.post("/v1.0/state/statestore", [{"key": "k", "value": 1}]).status == 204)
+        wait_for("state serves", lambda: self.http.post(
+            "/v1.0/state/statestore", [{"key": "k", "value": 1}]).status == 204)
         load = Load(self.runtime.http_port(), lambda c, n: c.get("/v1.0/state/statestore/k"))
         load.wait_for_more()
         self.kill()
