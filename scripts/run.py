@@ -173,26 +173,41 @@ class Demo:
         self.show("invoke: the app, through the runtime", "POST", "/v1.0/invoke/demo/method/echo", "hello",
                   expect=lambda status, text: status == 200 and "hello" in text)
         self.secrets()
+        self.locks()
         self.show("metadata", "GET", "/v1.0/metadata",
                   expect=lambda status, text: status == 200 and "statestore" in text)
         self.show("health", "GET", "/v1.0/healthz", expect=lambda status, _: status == 204)
+
+    def add_component(self, name, kind, metadata):
+        resources = os.path.join(self.folder, "data", "components")
+        beside = os.path.join(self.folder, f"{name}.new")
+        with open(beside, "w") as file:
+            file.write(f"apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\nspec:\n"
+                       f"  type: {kind}\n  version: v1\n  metadata:{'' if metadata else ' []'}\n")
+            file.writelines(f"  - name: {key}\n    value: {value}\n" for key, value in metadata.items())
+        os.replace(beside, os.path.join(resources, f"{name}.yaml"))
+        print(f"\n{kind}: {resources}/{name}.yaml is written now, no restart", flush=True)
 
     def secrets(self):
         """A secret store is added while everything runs."""
         secrets = os.path.join(self.folder, "secrets.json")
         with open(secrets, "w") as file:
             json.dump({"redis": {"password": "correct horse"}}, file)
-        resources = os.path.join(self.folder, "data", "components")
-        with open(os.path.join(self.folder, "vault.new"), "w") as file:
-            file.write("apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: vault\nspec:\n"
-                       "  type: secretstores.local.file\n  version: v1\n  metadata:\n  - name: secretsFile\n"
-                       f"    value: {secrets}\n")
-        os.replace(os.path.join(self.folder, "vault.new"), os.path.join(resources, "vault.yaml"))
-        print(f"\nsecrets: {resources}/vault.yaml is written now, no restart", flush=True)
+        self.add_component("vault", "secretstores.local.file", {"secretsFile": secrets})
         path = "/v1.0/secrets/vault/redis:password"
         wait_until(lambda: request("GET", self.url + path)[0] == 200, self.process)
         self.show("secrets: read", "GET", path,
                   expect=lambda status, text: status == 200 and "correct horse" in text)
+
+    def locks(self):
+        """So is a lock store."""
+        self.add_component("lockstore", "lock.sqlite", {})
+        path = "/v1.0-alpha1/lock/lockstore"
+        body = {"resourceId": "cart", "lockOwner": "demo", "expiryInSeconds": 60}
+        wait_until(lambda: request("POST", self.url + path, dict(body, resourceId="probe"))[0] == 200, self.process)
+        for title, taken in (("lock: take", True), ("lock: a second time", False)):
+            self.show(title, "POST", path, body,
+                      expect=lambda status, text: status == 200 and json.loads(text) == {"success": taken})
 
 
 def demo(arguments):
