@@ -1,0 +1,2 @@
+package sdktest;
+class Placeholder {}
