@@ -102,8 +102,14 @@ bool is_rpc_path(std::string_view path) {
          path.find('/', slash + 1) == std::string_view::npos && path.find_first_of("{}?") == std::string_view::npos;
 }
 
-bool is_field_number(std::string_view text) {
-  return text.size() <= 4 && text[0] != '0' && text.find_first_not_of("0123456789") == std::string_view::npos;
+/// "1", or "2.1" for field 1 of the message in field 2.
+bool is_field_path(std::string_view text) {
+  const auto is_number = [](std::string_view number) {
+    return !number.empty() && number.size() <= 4 && number[0] != '0' &&
+           number.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  const std::size_t dot = text.find('.');
+  return is_number(text.substr(0, dot)) && (dot == std::string_view::npos || is_number(text.substr(dot + 1)));
 }
 
 Result<Route> read_route(element from) {
@@ -131,7 +137,7 @@ Result<Route> read_route(element from) {
   if (route.rpc != Rpc::kNone) {
     route.method = "POST";
     if (!route.fallback && !is_rpc_path(route.path)) return bad("routes.path", "is no /package.Service/Method");
-    if (!route.selector.empty() && !is_field_number(route.selector)) {
+    if (!route.selector.empty() && !is_field_path(route.selector)) {
       return bad("routes.selector", "is not the number of a field");
     }
   }
@@ -151,6 +157,8 @@ std::string to_json(const Manifest& manifest) {
   write_names(json, "calls", manifest.calls);
   write_names(json, "serves", manifest.serves);
   write_names(json, "appQueries", manifest.app_queries);
+  write_names(json, "appRpcQueries", manifest.app_rpc_queries);
+  write_text(json, "appHealthRpc", manifest.app_health_rpc);
   write_flag(json, "publishesConfig", manifest.publishes_config);
   json.key("takesConfig").value(manifest.takes_config);
   json.key("maxInFlight").value(static_cast<std::uint64_t>(manifest.max_in_flight));
@@ -173,6 +181,14 @@ Result<Manifest> parse_manifest(std::string_view json) {
   TRY(read(fields, "calls", manifest.calls));
   TRY(read(fields, "serves", manifest.serves));
   TRY(read(fields, "appQueries", manifest.app_queries));
+  TRY(read(fields, "appRpcQueries", manifest.app_rpc_queries));
+  if (!std::ranges::all_of(manifest.app_rpc_queries, is_rpc_path)) {
+    return bad("appRpcQueries", "is no list of /package.Service/Method");
+  }
+  TRY(read(fields, "appHealthRpc", manifest.app_health_rpc));
+  if (!manifest.app_health_rpc.empty() && !is_rpc_path(manifest.app_health_rpc)) {
+    return bad("appHealthRpc", "is no /package.Service/Method");
+  }
   TRY(read(fields, "publishesConfig", manifest.publishes_config));
   TRY(read(fields, "takesConfig", manifest.takes_config));
   TRY(read(fields, "maxInFlight", manifest.max_in_flight));

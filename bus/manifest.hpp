@@ -47,7 +47,8 @@ struct Route {
   /// Needs no API token.
   bool open = false;
   /// Name of the path parameter that names the component, so that a request reaches the instance
-  /// that holds it; of a gRPC method, the number of a top-level string field of its first message.
+  /// that holds it; of a gRPC method, the number of a string field of its first message ("1.1": field
+  /// 1 of the message in field 1).
   /// Empty for none.
   std::string selector;
   /// Largest request body in bytes; 0: the gateway's --max-body-size.
@@ -73,6 +74,12 @@ struct Manifest {
   std::vector<std::string> serves;
   /// Paths the gateway GETs once from every app incarnation; the answers come as App frames.
   std::vector<std::string> app_queries;
+  /// The same of apps that speak gRPC: methods, called with an empty message. The answers hold the reply
+  /// message and gRPC's code as status; kUnavailable where the app could not be asked.
+  std::vector<std::string> app_rpc_queries;
+  /// The method, called with an empty message, by which an app that speaks gRPC says that it is well;
+  /// empty: another manifest's.
+  std::string app_health_rpc;
   /// It publishes configuration generations.
   bool publishes_config = false;
   /// It receives a configuration generation, and is ready only with one.

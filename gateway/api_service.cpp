@@ -2,24 +2,12 @@
 
 #include <algorithm>
 
+#include "gateway/api_access.hpp"
 #include "gateway/response_head.hpp"
-#include "net/http_headers.hpp"
 
 namespace caisson::gateway {
 
 namespace {
-
-constexpr std::string_view kTokenHeader = "dapr-api-token";
-
-/// Takes as long for a token that is nearly right as for one that is not.
-bool same_token(std::string_view given, std::string_view expected) {
-  unsigned difference = given.size() == expected.size() ? 0 : 1;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const char c = i < given.size() ? given[i] : '\0';
-    difference |= static_cast<unsigned char>(c) ^ static_cast<unsigned char>(expected[i]);
-  }
-  return difference == 0;
-}
 
 HttpAnswer body_too_large(const HttpRequest& request) {
   const Route& route = *request.match.entry()->route;
@@ -27,20 +15,7 @@ HttpAnswer body_too_large(const HttpRequest& request) {
   return HttpAnswer::error(route.errors, {400, "ERR_BODY_TOO_LARGE", "the request's body is over the limit"});
 }
 
-/// Headers that end here: they concern this connection, or are carried in a field of their own.
-bool ends_here(std::string_view name, bool streamed) {
-  constexpr std::string_view kNames[] = {kTokenHeader, "traceparent", "tracestate", "expect"};
-  if (net::is_connection_header(name)) return true;
-  // Of a streamed body the length is the one thing that cannot be told from the frame.
-  if (!streamed && equal_ignoring_case(name, "content-length")) return true;
-  return std::ranges::any_of(kNames, [&](std::string_view other) { return equal_ignoring_case(name, other); });
-}
-
 }  // namespace
-
-bool ApiService::authenticated(const RequestHead& head) const {
-  return app_.api_token.empty() || same_token(head.header(kTokenHeader), app_.api_token);
-}
 
 Admission ApiService::admit(HttpRequest& request) {
   const RequestHead& head = *request.head;
@@ -51,7 +26,7 @@ Admission ApiService::admit(HttpRequest& request) {
   const RouteEntry* const entry = request.match.entry();
   const bool open = found && entry != nullptr && entry->route->open;
   if (!open) {
-    if (!authenticated(head)) {
+    if (!is_authenticated(app_, head)) {
       ++counters_.requests_unauthenticated;
       admission.refusal = HttpAnswer::text(401, "invalid api token");
       return admission;
@@ -87,15 +62,9 @@ Admission ApiService::admit(HttpRequest& request) {
   return admission;
 }
 
-RoutedRequest ApiService::routed(const HttpRequest& request, std::vector<Field>& headers, bool streamed) const {
+/// The views in it last as long as the request and `headers`.
+RoutedRequest ApiService::routed(const HttpRequest& request, std::span<const Field> headers) const {
   const RequestHead& head = *request.head;
-  const std::string_view connection = head.header("connection");
-  headers.reserve(head.fields.size());
-  for (const Field& field : head.fields) {
-    if (ends_here(field.name, streamed)) continue;
-    if (!connection.empty() && net::has_token(connection, field.name)) continue;
-    headers.push_back(field);
-  }
   const RouteEntry& entry = *request.match.entry();
   RoutedRequest routed;
   routed.manifest = entry.manifest.get();
@@ -115,15 +84,15 @@ RoutedRequest ApiService::routed(const HttpRequest& request, std::vector<Field>&
 }
 
 Task<HttpAnswer> ApiService::serve(HttpRequest& request, Buffer body) {
-  std::vector<Field> headers;
-  const RoutedRequest routed_request = routed(request, headers, false);
+  const std::vector<Field> headers = crossing_headers(*request.head, false);
+  const RoutedRequest routed_request = routed(request, headers);
   Answer given = co_await dispatch_.call(routed_request, std::move(body));
   co_return answer(request, std::move(given));
 }
 
 Task<Opened> ApiService::open(HttpRequest& request, Buffer first) {
-  std::vector<Field> headers;
-  const RoutedRequest routed_request = routed(request, headers, true);
+  const std::vector<Field> headers = crossing_headers(*request.head, true);
+  const RoutedRequest routed_request = routed(request, headers);
   co_return co_await dispatch_.open(routed_request, std::move(first));
 }
 

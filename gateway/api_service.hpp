@@ -1,20 +1,15 @@
 #pragma once
 
-#include <memory>
+#include <span>
 #include <string>
 
 #include "gateway/app_config.hpp"
 #include "gateway/dispatch.hpp"
 #include "gateway/gateway_counters.hpp"
 #include "gateway/http_service.hpp"
+#include "gateway/routing.hpp"
 
 namespace caisson::gateway {
-
-/// What the doors of all apps share.
-struct Routing {
-  std::shared_ptr<const RouteTable> table;
-  Tracer tracer;
-};
 
 /// The API behind one app's door: token, route, trace context, then on to dispatch. One thread; all
 /// references outlive it.
@@ -29,8 +24,7 @@ class ApiService final : public HttpService {
   Task<HttpAnswer> reply(HttpRequest& request, Opened& opened) override;
 
  private:
-  [[nodiscard]] bool authenticated(const RequestHead& head) const;
-  [[nodiscard]] RoutedRequest routed(const HttpRequest& request, std::vector<Field>& headers, bool streamed) const;
+  [[nodiscard]] RoutedRequest routed(const HttpRequest& request, std::span<const Field> headers) const;
   HttpAnswer answer(HttpRequest& request, Answer answer);
 
   const AppConfig& app_;

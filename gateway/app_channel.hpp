@@ -14,12 +14,22 @@ namespace caisson::gateway {
 
 class AppChannel;
 
+/// What the manifests want asked of every incarnation of an app.
+struct AppQueries {
+  std::vector<std::string> paths;  // of apps that speak HTTP
+  std::vector<std::string> rpcs;   // methods, of apps that speak gRPC
+  std::string health_rpc;          // the method that tells whether such an app is well; empty: none
+
+  bool operator==(const AppQueries&) const = default;
+};
+
 /// Who wants to know about an app.
 class AppObserver {
  public:
   /// Reachable, healthy or incarnation changed.
   virtual void app_changed(const AppChannel& app) = 0;
-  /// The app answered one of the queries of the manifests; status 0: it could not be asked.
+  /// The app answered one of the queries of the manifests; status 0 (of a method kUnavailable): it
+  /// could not be asked.
   virtual void app_answered(const AppChannel& app, const std::string& path, std::uint16_t status,
                             const std::string& body) = 0;
 
@@ -28,7 +38,7 @@ class AppObserver {
 };
 
 /// The gateway's way to one app: waits for its port, probes its health, asks the manifests' queries
-/// once per incarnation, and carries calls to it over a pool of kept connections, at most
+/// once per incarnation, and carries calls to it in the protocol that it speaks, at most
 /// `app_max_concurrency` at a time over all capabilities.
 ///
 /// An incarnation begins when the port opens after it was closed, when a connection that had been open
@@ -42,7 +52,7 @@ class AppChannel {
 
   void start();
   /// What to ask of every incarnation; asks at once what is new and the app is there.
-  void set_queries(std::vector<std::string> paths);
+  void set_queries(AppQueries queries);
 
   [[nodiscard]] const AppConfig& config() const;
   [[nodiscard]] bool has_port() const;
@@ -52,11 +62,11 @@ class AppChannel {
   [[nodiscard]] std::uint64_t incarnation() const;
   [[nodiscard]] std::size_t calls_in_flight() const;
 
-  /// Carries one call to the app: method, path (percent-encoded), query, headers and body of the
-  /// frame become an HTTP request, the app's answer the reply, bodies as streams in both directions
-  /// where they do not fit one piece. Without an answer, the error's code says why: kUnavailable
-  /// (not reachable: nothing was sent), kFailedPrecondition (no app port, or not healthy), kUnknown
-  /// (the connection broke after the request was sent), kDeadlineExceeded, kResourceExhausted.
+  /// Carries one call to the app: a request of HTTP, or a call of gRPC in the form of
+  /// docs/wire-format.md, as `app_protocol` has it; bodies as streams in both directions where they do
+  /// not fit one piece. Without an answer, the error's code says why: kUnavailable (not reachable:
+  /// nothing was sent), kFailedPrecondition (no app port, not healthy, or the call has the other form),
+  /// kUnknown (the connection broke after the request was sent), kDeadlineExceeded, kResourceExhausted.
   Task<void> serve(Incoming call);
 
  private:

@@ -14,8 +14,8 @@ Error broke() { return {Errc::kUnavailable, std::string("the connection broke: "
 
 }  // namespace
 
-ClientSocket::ClientSocket(EventLoop& loop, int fd, std::function<void()> hung_up)
-    : loop_(loop), fd_(fd), on_hung_up_(std::move(hung_up)), watch_(loop, [this](std::uint32_t events) {
+ClientSocket::ClientSocket(EventLoop& loop, int fd)
+    : loop_(loop), fd_(fd), watch_(loop, [this](std::uint32_t events) {
         if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
           readable_ = true;
           can_read_.wake_all();
@@ -24,7 +24,7 @@ ClientSocket::ClientSocket(EventLoop& loop, int fd, std::function<void()> hung_u
         if ((events & (EPOLLHUP | EPOLLERR)) != 0) broken_ = true;
         if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
           hung_up_ = true;
-          on_hung_up_();
+          if (on_hung_up_) on_hung_up_();
         }
       }) {}
 

@@ -15,14 +15,15 @@ namespace caisson::gateway {
 /// A client's connected stream socket, non-blocking, owned. One thread.
 class ClientSocket {
  public:
-  /// `hung_up`: the client closed its side or is gone; may come with bytes still to read. It may
-  /// not destroy the socket.
-  ClientSocket(EventLoop& loop, int fd, std::function<void()> hung_up);
+  ClientSocket(EventLoop& loop, int fd);
   ClientSocket(const ClientSocket&) = delete;
   ClientSocket& operator=(const ClientSocket&) = delete;
   ~ClientSocket();
 
   Result<void> start();
+  /// `call`: the client closed its side or is gone; may come with bytes still to read. It may not
+  /// destroy the socket.
+  void when_hung_up(std::function<void()> call) { on_hung_up_ = std::move(call); }
 
   /// Reads what is there into `to`, waiting until the deadline for the first byte; 0 at the end.
   /// kDeadlineExceeded, or kUnavailable when the connection broke.

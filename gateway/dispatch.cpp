@@ -6,15 +6,16 @@ namespace caisson::gateway {
 
 namespace {
 
-GatewayError outcome_unknown() {
-  return {503, "ERR_OUTCOME_UNKNOWN",
-          "the instance that had the request is gone; whether it was executed is not known"};
+Refusal outcome_unknown() {
+  return {
+      {503, "ERR_OUTCOME_UNKNOWN", "the instance that had the request is gone; whether it was executed is not known"},
+      Errc::kUnknown};
 }
 
 }  // namespace
 
 Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
-  const Deadline deadline = loop_.deadline_in(options_.deadline);
+  const Deadline deadline = request.deadline.value_or(loop_.deadline_in(options_.deadline));
   Deadline queued_until = Deadline::never();
   const std::size_t bytes = body.size();
   const bool repeatable = request.route->safe;
@@ -75,8 +76,8 @@ Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
 }
 
 Task<Opened> Dispatch::open(RoutedRequest request, Buffer first) {
-  const Deadline deadline = loop_.deadline_in(options_.stream_deadline);
-  const Deadline wait_until = loop_.deadline_in(options_.deadline);
+  const Deadline deadline = request.deadline.value_or(loop_.deadline_in(options_.stream_deadline));
+  const Deadline wait_until = loop_.deadline_in(options_.deadline).earlier(deadline);
   Deadline queued_until = Deadline::never();
   Opened opened;
   opened.slot = window_.acquire();
@@ -162,31 +163,34 @@ Task<Result<std::shared_ptr<Instance>>> Dispatch::find_room(const RoutedRequest&
 }
 
 /// Nothing was sent.
-GatewayError Dispatch::refused(const Route& route, const Error& error) {
+Refusal Dispatch::refused(const Route& route, const Error& error) {
   if (error.code == Errc::kResourceExhausted) {
     ++counters_.requests_overloaded;
-    return {503, "ERR_TOO_MANY_REQUESTS", error.message};
+    return {{503, "ERR_TOO_MANY_REQUESTS", error.message}, Errc::kUnavailable};
   }
-  if (route.unavailable.status != 0) return route.unavailable;
-  return {503, "ERR_CAPABILITY_UNAVAILABLE", error.message};
+  if (route.unavailable.status != 0) return {route.unavailable, Errc::kUnavailable};
+  return {{503, "ERR_CAPABILITY_UNAVAILABLE", error.message}, Errc::kUnavailable};
 }
 
 /// The capability answered with an error of the exchange itself, or not in time.
-GatewayError Dispatch::failed(const Error& error) {
+Refusal Dispatch::failed(const Error& error) {
+  const auto refusal = [&](std::uint16_t status, const char* code) -> Refusal {
+    return {{status, code, error.message}, error.code};
+  };
   switch (error.code) {
     case Errc::kDeadlineExceeded:
       ++counters_.requests_too_late;
-      return {504, "ERR_DEADLINE_EXCEEDED", error.message};
+      return refusal(504, "ERR_DEADLINE_EXCEEDED");
     case Errc::kUnavailable:
-      return {503, "ERR_CAPABILITY_UNAVAILABLE", error.message};
+      return refusal(503, "ERR_CAPABILITY_UNAVAILABLE");
     case Errc::kResourceExhausted:
-      return {503, "ERR_TOO_MANY_REQUESTS", error.message};
+      return refusal(503, "ERR_TOO_MANY_REQUESTS");
     case Errc::kUnimplemented:
-      return {501, "ERR_UNIMPLEMENTED", error.message};
+      return refusal(501, "ERR_UNIMPLEMENTED");
     case Errc::kPermissionDenied:
-      return {403, "ERR_PERMISSION", error.message};
+      return refusal(403, "ERR_PERMISSION");
     default:
-      return {500, "ERR_INTERNAL", error.message};
+      return refusal(500, "ERR_INTERNAL");
   }
 }
 

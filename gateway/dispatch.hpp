@@ -21,12 +21,19 @@ struct RoutedRequest {
   std::string_view component;
   /// Route, app, method, path, query, parameters, headers, trace context.
   Envelope envelope;
+  /// Where the client set one: instead of the gateway's own.
+  std::optional<Deadline> deadline = std::nullopt;
+};
+
+/// Why there is no answer: in the words of HTTP, and what it was.
+struct Refusal : GatewayError {
+  Errc kind = Errc::kOk;
 };
 
 /// A capability's answer, or why there is none.
 struct Answer {
   std::optional<Reply> reply;
-  GatewayError error;
+  Refusal error;
   /// What the request holds until a streamed answer has been passed on.
   Instance::Place place;
   RequestWindow::Slot slot;
@@ -35,7 +42,7 @@ struct Answer {
 /// A request whose body is still to be written, or why there is none.
 struct Opened {
   std::optional<OpenCall> call;
-  GatewayError error;
+  Refusal error;
   std::shared_ptr<Instance> instance;
   Instance::Place place;
   RequestWindow::Slot slot;
@@ -74,8 +81,8 @@ class Dispatch {
   /// An instance with room, after waiting as long as it takes and may.
   Task<Result<std::shared_ptr<Instance>>> find_room(const RoutedRequest& request, std::size_t bytes, Deadline deadline,
                                                     Deadline& queued_until);
-  GatewayError refused(const Route& route, const Error& error);
-  GatewayError failed(const Error& error);
+  Refusal refused(const Route& route, const Error& error);
+  Refusal failed(const Error& error);
 
   EventLoop& loop_;
   CapabilityLinks& links_;

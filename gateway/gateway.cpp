@@ -24,10 +24,10 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
 
-std::vector<RouteRule> http_rules(const std::vector<config::ApiRule>& rules) {
+std::vector<RouteRule> rules_for(std::string_view protocol, const std::vector<config::ApiRule>& rules) {
   std::vector<RouteRule> result;
   for (const auto& rule : rules) {
-    if (rule.protocol.empty() || rule.protocol == "http") result.push_back({rule.name, rule.version});
+    if (rule.protocol.empty() || rule.protocol == protocol) result.push_back({rule.name, rule.version});
   }
   return result;
 }
@@ -58,7 +58,10 @@ Gateway::Gateway(EventLoop& loop, Options options, Handlers handlers)
 Gateway::~Gateway() {
   // Connections wait in dispatch, calls in links and apps: those who wait go first.
   admin_.reset();
-  for (auto& [id, app] : apps_) app->listener.reset();
+  for (auto& [id, app] : apps_) {
+    app->http_door.reset();
+    app->grpc_door.reset();
+  }
   links_.clear();
 }
 
@@ -118,7 +121,7 @@ Result<void> Gateway::manifests_changed() {
 /// Leaves the routes as they are where manifests overlap.
 Result<void> Gateway::rebuild_routes() {
   const auto manifests = all_manifests();
-  ASSIGN(auto table, RouteTable::make(manifests, rules_));
+  ASSIGN(auto table, RouteTable::make(manifests, rules_, rpc_rules_));
   routing_.table = std::move(table);
   in_force_ = manifests;
   set_queries();
@@ -126,11 +129,16 @@ Result<void> Gateway::rebuild_routes() {
 }
 
 void Gateway::set_queries() {
-  std::vector<std::string> queries;
-  for (const auto& manifest : in_force_) {
-    for (const std::string& path : manifest->app_queries) {
-      if (!contains(queries, path)) queries.push_back(path);
+  AppQueries queries;
+  const auto add = [](const std::vector<std::string>& wanted, std::vector<std::string>& to) {
+    for (const std::string& query : wanted) {
+      if (!contains(to, query)) to.push_back(query);
     }
+  };
+  for (const auto& manifest : in_force_) {
+    add(manifest->app_queries, queries.paths);
+    add(manifest->app_rpc_queries, queries.rpcs);
+    if (queries.health_rpc.empty()) queries.health_rpc = manifest->app_health_rpc;
   }
   for (auto& [id, app] : apps_) app->channel->set_queries(queries);
 }
@@ -143,7 +151,8 @@ void Gateway::config_in_force(const config::Generation& generation) {
   dispatch_.parking().wake_all();
   if (generation.audience != "gateway") return;
   const config::Configuration& configuration = generation.configuration;
-  rules_ = {http_rules(configuration.api_allowed), http_rules(configuration.api_denied)};
+  rules_ = {rules_for("http", configuration.api_allowed), rules_for("http", configuration.api_denied)};
+  rpc_rules_ = {rules_for("grpc", configuration.api_allowed), rules_for("grpc", configuration.api_denied)};
   routing_.tracer.set_rate(configuration.sampling_rate);
   const Result<void> rebuilt = rebuild_routes();
   if (!rebuilt) log(LogLevel::kError, rebuilt.error().message);
@@ -200,16 +209,9 @@ Result<void> Gateway::set_apps(std::vector<AppConfig> configs) {
 Result<void> Gateway::open_app(const AppConfig& config) {
   auto app = std::make_unique<App>();
   app->asked = app->config = config;
-  HttpOptions http = options_.http;
-  http.header_limit = config.read_buffer_size;
-  app->service = std::make_unique<ApiService>(app->config, routing_, dispatch_, counters_);
-  app->listener = std::make_unique<Listener>(loop_, *app->service, http, counters_, options_.max_connections);
-  if (config.unix_socket_dir.empty()) {
-    ASSIGN(app->config.http_port, app->listener->listen_tcp(config.listen_addresses, config.http_port));
-  } else {
-    TRY(app->listener->listen_unix(fmt::format("{}/dapr-{}-http.socket", config.unix_socket_dir, config.id)));
-    app->config.http_port = 0;
-  }
+  app->api = std::make_unique<ApiService>(app->config, routing_, dispatch_, counters_);
+  app->rpc = std::make_unique<RpcService>(loop_, app->config, routing_, dispatch_, counters_);
+  TRY(open_doors(*app));
   app->channel = std::make_unique<AppChannel>(loop_, app->config, static_cast<AppObserver&>(*this));
   AppChannel& channel = *app->channel;
   apps_[config.id] = std::move(app);
@@ -218,14 +220,42 @@ Result<void> Gateway::open_app(const AppConfig& config) {
   return ok();
 }
 
+Result<void> Gateway::open_doors(App& app) {
+  HttpOptions http = options_.http;
+  http.header_limit = app.config.read_buffer_size;
+  const Services api{*app.api};
+  const Services rpc{no_http_, app.rpc.get()};
+  app.http_door = std::make_unique<Listener>(loop_, api, http, counters_, options_.max_connections);
+  app.grpc_door = std::make_unique<Listener>(loop_, rpc, http, counters_, options_.max_connections);
+  const std::string& folder = app.config.unix_socket_dir;
+  if (!folder.empty()) {
+    app.config.http_port = app.config.grpc_port = 0;
+    TRY(app.http_door->listen_unix(fmt::format("{}/dapr-{}-http.socket", folder, app.config.id)));
+    return app.grpc_door->listen_unix(fmt::format("{}/dapr-{}-grpc.socket", folder, app.config.id));
+  }
+  ASSIGN(app.config.http_port, app.http_door->listen_tcp(app.config.listen_addresses, app.config.http_port));
+  ASSIGN(app.config.grpc_port, app.grpc_door->listen_tcp(app.config.listen_addresses, app.config.grpc_port));
+  return ok();
+}
+
+void Gateway::App::finish() const {
+  http_door->finish();
+  grpc_door->finish();
+}
+
+Task<void> Gateway::App::join(Deadline deadline) const {
+  [[maybe_unused]] const bool http_done = co_await http_door->join(deadline);
+  [[maybe_unused]] const bool grpc_done = co_await grpc_door->join(deadline);
+}
+
 void Gateway::close_app(std::unique_ptr<App> app) {
   tell(app_gone_frame(app->config.id));
-  app->listener->finish();
+  app->finish();
   scope_.spawn(let_finish(std::move(app)));
 }
 
 Task<void> Gateway::let_finish(std::unique_ptr<App> app) {
-  [[maybe_unused]] const bool done = co_await app->listener->join(loop_.deadline_in(options_.dispatch.deadline));
+  co_await app->join(loop_.deadline_in(options_.dispatch.deadline));
 }
 
 void Gateway::app_changed(const AppChannel& channel) {
@@ -296,7 +326,7 @@ void Gateway::shut_down(bool force) { handlers_.shut_down(force); }
 // --- ports, and the end ---
 
 Result<std::uint16_t> Gateway::open_admin(const std::string& address, std::uint16_t port) {
-  admin_ = std::make_unique<Listener>(loop_, admin_service_, options_.http, counters_, 64);
+  admin_ = std::make_unique<Listener>(loop_, Services{admin_service_}, options_.http, counters_, 64);
   ASSIGN(admin_port_, admin_->listen_tcp({address}, port));
   return admin_port_;
 }
@@ -306,13 +336,19 @@ std::uint16_t Gateway::http_port(std::string_view id) const {
   return found == apps_.end() ? 0 : found->second->config.http_port;
 }
 
+std::uint16_t Gateway::grpc_port(std::string_view id) const {
+  const auto found = apps_.find(id);
+  return found == apps_.end() ? 0 : found->second->config.grpc_port;
+}
+
 Result<void> Gateway::write_ports() const {
   JsonWriter json;
   json.begin_object().key("pid").value(static_cast<std::int64_t>(::getpid()));
   json.key("admin").value(static_cast<std::uint64_t>(admin_port_)).key("apps").begin_array();
   for (const auto& [id, app] : apps_) {
     json.begin_object().key("id").value(id);
-    json.key("http").value(static_cast<std::uint64_t>(app->config.http_port)).end_object();
+    json.key("http").value(static_cast<std::uint64_t>(app->config.http_port));
+    json.key("grpc").value(static_cast<std::uint64_t>(app->config.grpc_port)).end_object();
   }
   json.end_array().end_object();
   return replace_file(options_.run_dir + "/gateway.json", json.text());
@@ -321,10 +357,8 @@ Result<void> Gateway::write_ports() const {
 Task<void> Gateway::shut_down_gracefully(Deadline deadline) {
   shutting_down_ = true;
   links_.keep_all();  // they may have been asked to end as well; what is under way still needs them
-  for (auto& [id, app] : apps_) app->listener->finish();
-  for (auto& [id, app] : apps_) {
-    [[maybe_unused]] const bool done = co_await app->listener->join(deadline);
-  }
+  for (auto& [id, app] : apps_) app->finish();
+  for (auto& [id, app] : apps_) co_await app->join(deadline);
   [[maybe_unused]] const bool done = co_await scope_.join(deadline);
   // What capabilities have under way with the apps is finished; the rest of it is for the next gateway.
   calls_.close();

@@ -16,6 +16,8 @@
 #include "gateway/facts.hpp"
 #include "gateway/listener.hpp"
 #include "gateway/manifest_folder.hpp"
+#include "gateway/no_http_service.hpp"
+#include "gateway/rpc_service.hpp"
 
 namespace caisson::gateway {
 
@@ -55,10 +57,11 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   Result<void> set_apps(std::vector<AppConfig> apps);
   /// Opens the admin port on one address; returns it.
   Result<std::uint16_t> open_admin(const std::string& address, std::uint16_t port);
-  /// The port that an app's door got; 0 where it has none.
+  /// The ports that an app's doors got; 0 where it has none.
   [[nodiscard]] std::uint16_t http_port(std::string_view app) const;
+  [[nodiscard]] std::uint16_t grpc_port(std::string_view app) const;
 
-  /// Writes RUN_DIR/gateway.json: {"pid","admin","apps":[{"id","http"}]}.
+  /// Writes RUN_DIR/gateway.json: {"pid","admin","apps":[{"id","http","grpc"}]}.
   Result<void> write_ports() const;
 
   /// Closes the doors, waits for what is under way, lets the capabilities go.
@@ -76,13 +79,18 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
     std::uint16_t status = 0;
     std::string body;
   };
-  /// An app with its door. What the listener uses stands before it.
+  /// An app with its doors, one for HTTP and one for gRPC. What the listeners use stands before them.
   struct App {
     AppConfig asked;   // as it was given, with port 0 where the system chose
-    AppConfig config;  // with the port that is open
+    AppConfig config;  // with the ports that are open
     std::unique_ptr<AppChannel> channel;
-    std::unique_ptr<ApiService> service;
-    std::unique_ptr<Listener> listener;
+    std::unique_ptr<ApiService> api;
+    std::unique_ptr<RpcService> rpc;
+    std::unique_ptr<Listener> http_door;
+    std::unique_ptr<Listener> grpc_door;
+
+    void finish() const;
+    [[nodiscard]] Task<void> join(Deadline deadline) const;
     std::uint64_t answers_of = 0;  // incarnation
     std::map<std::string, AppAnswer> answers;
   };
@@ -98,6 +106,7 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   void introduce(Instance& instance);
 
   Result<void> open_app(const AppConfig& config);
+  Result<void> open_doors(App& app);
   void close_app(std::unique_ptr<App> app);
   Task<void> let_finish(std::unique_ptr<App> app);
 
@@ -120,6 +129,7 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   RequestWindow window_;
   Routing routing_;
   RouteRules rules_;
+  RouteRules rpc_rules_;
   std::vector<std::shared_ptr<const Manifest>> linked_in_;
   std::vector<std::shared_ptr<const Manifest>> in_force_;  // the last set without an overlap
   ManifestFolder folder_;
@@ -129,6 +139,7 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   ConfigRelay config_;
   Dispatch dispatch_;
   AdminService admin_service_;
+  NoHttpService no_http_;
   TaskScope scope_;  // doors that are closing
   std::unique_ptr<Listener> admin_;
 };

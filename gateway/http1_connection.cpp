@@ -24,18 +24,22 @@ iovec piece_of(std::string_view bytes) { return {const_cast<char*>(bytes.data())
 
 }  // namespace
 
-Http1Connection::Http1Connection(EventLoop& loop, int fd, HttpService& service, const HttpOptions& options,
-                                 GatewayCounters& counters, std::function<void()> abandon)
+Http1Connection::Http1Connection(EventLoop& loop, ClientSocket& socket, HttpService& service,
+                                 const HttpOptions& options, GatewayCounters& counters, std::function<void()> abandon)
     : loop_(loop),
+      socket_(socket),
       service_(service),
       options_(options),
       counters_(counters),
       abandon_(std::move(abandon)),
-      parser_(options.header_limit),
-      socket_(loop, fd, [this] { client_hung_up(); }) {}
+      parser_(options.header_limit) {
+  socket_.when_hung_up([this] { client_hung_up(); });
+}
 
-Task<void> Http1Connection::run() {
-  if (!socket_.start()) co_return;
+Http1Connection::~Http1Connection() { socket_.when_hung_up(nullptr); }
+
+Task<void> Http1Connection::run(std::string first) {
+  input_ = std::move(first);
   while (true) {
     Result<bool> head = co_await read_head();
     if (!head) {

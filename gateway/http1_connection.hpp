@@ -10,32 +10,23 @@
 #include "gateway/client_socket.hpp"
 #include "gateway/gateway_counters.hpp"
 #include "gateway/http1_parser.hpp"
+#include "gateway/http_options.hpp"
 #include "gateway/http_service.hpp"
 
 namespace caisson::gateway {
-
-struct HttpOptions {
-  /// Request line and headers together.
-  std::size_t header_limit = 4 * 1024;
-  Nanos header_time = std::chrono::seconds(10);
-  Nanos idle_time = std::chrono::seconds(180);
-  /// Without a byte of a body arriving, or of an answer being taken.
-  Nanos stall_time = std::chrono::seconds(30);
-  /// What is read and thrown away of a body that nobody wants, before the connection is closed.
-  std::size_t drain_limit = 256 * 1024;
-};
 
 /// One client's connection: reads a request, has it served, writes the answer, and again, in one
 /// coroutine. A client that goes away while its request is served ends that coroutine, and with it
 /// the call. One thread; `service` and `counters` outlive it.
 class Http1Connection {
  public:
-  Http1Connection(EventLoop& loop, int fd, HttpService& service, const HttpOptions& options, GatewayCounters& counters,
-                  std::function<void()> abandon);
+  Http1Connection(EventLoop& loop, ClientSocket& socket, HttpService& service, const HttpOptions& options,
+                  GatewayCounters& counters, std::function<void()> abandon);
+  ~Http1Connection();
 
-  /// Serves until either side is done. `abandon` (of the constructor) is called at most once, when
-  /// the client is gone: the owner then destroys the task.
-  Task<void> run();
+  /// Serves until either side is done; `first` is what has been read already. `abandon` (of the
+  /// constructor) is called at most once, when the client is gone: the owner then destroys the task.
+  Task<void> run(std::string first);
 
   /// Ends after the present request; at once where there is none.
   void finish();
@@ -66,6 +57,7 @@ class Http1Connection {
   void abandon();
 
   EventLoop& loop_;
+  ClientSocket& socket_;
   HttpService& service_;
   const HttpOptions& options_;
   GatewayCounters& counters_;
@@ -83,7 +75,6 @@ class Http1Connection {
   std::string input_;  // bytes read and not yet parsed begin at input_at_
   std::size_t input_at_ = 0;
   std::string head_;  // the answer's head, reused
-  ClientSocket socket_;
 };
 
 }  // namespace caisson::gateway

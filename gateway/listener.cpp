@@ -80,10 +80,10 @@ Listener::Door::~Door() {
   if (!path.empty()) ::unlink(path.c_str());
 }
 
-Listener::Listener(EventLoop& loop, HttpService& service, HttpOptions options, GatewayCounters& counters,
+Listener::Listener(EventLoop& loop, Services services, HttpOptions options, GatewayCounters& counters,
                    std::size_t max_connections)
     : loop_(loop),
-      service_(service),
+      services_(services),
       options_(options),
       counters_(counters),
       max_connections_(max_connections),
@@ -210,7 +210,7 @@ Task<void> Listener::serve(int fd, std::uint64_t key) {
     }
   };
   const Leave leave(*this, key);
-  Http1Connection connection(loop_, fd, service_, options_, counters_, [this, key] {
+  Connection connection(loop_, fd, services_, options_, counters_, [this, key] {
     if (const auto found = clients_.find(key); found != clients_.end()) scope_.cancel(found->second.task);
   });
   clients_[key].connection = &connection;

@@ -9,15 +9,15 @@
 #include "bus/event_loop.hpp"
 #include "bus/log.hpp"
 #include "bus/task_scope.hpp"
-#include "gateway/http1_connection.hpp"
+#include "gateway/connection.hpp"
 
 namespace caisson::gateway {
 
 /// A door: the addresses it listens on and the connections that came in through them. One thread;
-/// `service` outlives it.
+/// what stands behind it outlives it.
 class Listener {
  public:
-  Listener(EventLoop& loop, HttpService& service, HttpOptions options, GatewayCounters& counters,
+  Listener(EventLoop& loop, Services services, HttpOptions options, GatewayCounters& counters,
            std::size_t max_connections = 16384);
   ~Listener();
 
@@ -42,7 +42,7 @@ class Listener {
     FdWatch watch;
   };
   struct Client {
-    Http1Connection* connection = nullptr;
+    Connection* connection = nullptr;
     TaskScope::Id task = 0;
   };
 
@@ -54,7 +54,7 @@ class Listener {
   Task<void> serve(int fd, std::uint64_t key);
 
   EventLoop& loop_;
-  HttpService& service_;
+  Services services_;
   HttpOptions options_;
   GatewayCounters& counters_;
   std::size_t max_connections_;

@@ -106,14 +106,20 @@ RouteTable::RouteTable() : root_(std::make_unique<Node>()) {}
 RouteTable::~RouteTable() = default;
 
 Result<std::shared_ptr<const RouteTable>> RouteTable::make(
-    const std::vector<std::shared_ptr<const Manifest>>& manifests, const RouteRules& rules) {
+    const std::vector<std::shared_ptr<const Manifest>>& manifests, const RouteRules& rules,
+    const RouteRules& rpc_rules) {
   std::shared_ptr<RouteTable> table(new RouteTable());
   // A forbidden route is still checked for overlaps, so that a changed rule cannot break the table.
   RouteTable all;
   for (const auto& manifest : manifests) {
     for (const Route& route : manifest->routes) {
       TRY(all.add(manifest, route));
-      if (rules.permit(route)) TRY(table->add(manifest, route));
+      const bool is_rpc = route.rpc != Rpc::kNone;
+      if (is_rpc ? route.fallback || rpc_rules.permit(route) : rules.permit(route)) {
+        TRY(table->add(manifest, route));
+      } else if (is_rpc) {
+        table->forbid_rpc(manifest, route);
+      }
     }
   }
   return std::shared_ptr<const RouteTable>(std::move(table));
@@ -131,11 +137,15 @@ Result<void> RouteTable::add_rpc(const std::shared_ptr<const Manifest>& manifest
   return ok();
 }
 
+void RouteTable::forbid_rpc(const std::shared_ptr<const Manifest>& manifest, const Route& route) {
+  rpcs_.emplace(route.path, RouteEntry{manifest, nullptr, {}});
+}
+
 void RouteTable::find_rpc(std::string_view path, RouteMatch& match) const {
   match.parameters_.clear();
   match.selector_ = {};
   const auto found = rpcs_.find(path);
-  match.entry_ = found != rpcs_.end() ? &found->second : rpc_fallback_.get();
+  match.entry_ = found == rpcs_.end() ? rpc_fallback_.get() : found->second.route == nullptr ? nullptr : &found->second;
 }
 
 Result<void> RouteTable::add(const std::shared_ptr<const Manifest>& manifest, const Route& route) {

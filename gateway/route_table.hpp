@@ -57,9 +57,10 @@ class RouteMatch {
 /// All routes of all manifests. Immutable.
 class RouteTable {
  public:
-  /// kAlreadyExists names both manifests of an overlap; kInvalidArgument a path that is none.
+  /// `rules` are for HTTP, `rpc_rules` for gRPC. kAlreadyExists names both manifests of an overlap;
+  /// kInvalidArgument a path that is none.
   static Result<std::shared_ptr<const RouteTable>> make(const std::vector<std::shared_ptr<const Manifest>>& manifests,
-                                                        const RouteRules& rules);
+                                                        const RouteRules& rules, const RouteRules& rpc_rules = {});
   ~RouteTable();
 
   /// Finds the most specific route for method and raw path: a literal before a parameter before a
@@ -67,7 +68,8 @@ class RouteTable {
   /// escape in a parameter.
   Result<void> find(std::string_view method, std::string_view path, RouteMatch& match) const;
   /// The same for a gRPC method, "/package.Service/Method", taken as it is. The selector is a field of
-  /// the message, which is for the caller to look up.
+  /// the message, which is for the caller to look up. A method that the rules forbid is not found, and
+  /// does not go to the fallback, for which there are no rules.
   void find_rpc(std::string_view path, RouteMatch& match) const;
 
  private:
@@ -75,13 +77,14 @@ class RouteTable {
   RouteTable();
   Result<void> add(const std::shared_ptr<const Manifest>& manifest, const Route& route);
   Result<void> add_rpc(const std::shared_ptr<const Manifest>& manifest, const Route& route);
+  void forbid_rpc(const std::shared_ptr<const Manifest>& manifest, const Route& route);
   const RouteEntry* walk(const Node& node, std::string_view method, std::size_t depth, bool slash,
                          RouteMatch& match) const;
   static Result<void> fill(RouteMatch& match);
 
   std::unique_ptr<Node> root_;
   std::unique_ptr<RouteEntry> fallback_;
-  std::map<std::string, RouteEntry, std::less<>> rpcs_;
+  std::map<std::string, RouteEntry, std::less<>> rpcs_;  // without a route where it is forbidden
   std::unique_ptr<RouteEntry> rpc_fallback_;
 };
 

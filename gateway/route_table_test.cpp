@@ -140,13 +140,18 @@ TEST(RouteTableErrors, AGrpcMethodServedTwiceIsAnOverlap) {
 }
 
 TEST(ManifestTest, AGrpcMethodComesBackAsItWasWritten) {
-  const auto read = parse_manifest(to_json(*manifest("one", {rpc(1, "/box.v1.Boxes/Get")})));
+  Manifest written = *manifest("one", {rpc(1, "/box.v1.Boxes/Get"), rpc(2, "/box.v1.Boxes/Watch")});
+  written.routes[1].selector = "1.2";
+  written.app_rpc_queries = {"/box.v1.Owner/List"};
+  const auto read = parse_manifest(to_json(written));
 
   ASSERT_TRUE(read) << read.error().message;
   const Route& method = read->routes.at(0);
   EXPECT_EQ(method.rpc, Rpc::kUnary);
   EXPECT_EQ(method.path, "/box.v1.Boxes/Get");
   EXPECT_EQ(method.selector, "1");
+  EXPECT_EQ(read->routes.at(1).selector, "1.2");
+  EXPECT_EQ(read->app_rpc_queries, written.app_rpc_queries);
 }
 
 TEST(ManifestErrors, WhatIsNoGrpcMethodIsNamed) {
@@ -156,6 +161,8 @@ TEST(ManifestErrors, WhatIsNoGrpcMethodIsNamed) {
       {R"("path": "a.B/C")", "'routes.path'"},
       {R"("path": "/a.B/C", "selector": "store")", "'routes.selector'"},
       {R"("path": "/a.B/C", "selector": "0")", "'routes.selector'"},
+      {R"("path": "/a.B/C", "selector": "1.")", "'routes.selector'"},
+      {R"("path": "/a.B/C", "selector": "1.1.1")", "'routes.selector'"},
   };
   for (const auto& [fields, named] : wrong) {
     const std::string text =

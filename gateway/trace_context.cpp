@@ -125,6 +125,40 @@ TraceContext Tracer::begin(std::string_view traceparent) {
   return context;
 }
 
+std::string binary_trace(const TraceContext& context) {
+  if (context.size == 0) return {};
+  const auto byte_at = [&](std::size_t at) {
+    return static_cast<char>(read_hex(std::string_view(context.text.data() + at, 2)));
+  };
+  // Version; then the number of each field and its bytes: trace id, span id, flags.
+  std::string bytes(2, '\0');
+  for (std::size_t i = 0; i < 16; ++i) bytes += byte_at(3 + 2 * i);
+  bytes += '\1';
+  for (std::size_t i = 0; i < 8; ++i) bytes += byte_at(36 + 2 * i);
+  bytes += '\2';
+  bytes += byte_at(53);
+  return bytes;
+}
+
+std::string traceparent_of_binary(std::string_view bytes) {
+  constexpr std::size_t kSize = 29;
+  if (bytes.size() < kSize || bytes[0] != 0 || bytes[1] != 0 || bytes[18] != 1 || bytes[27] != 2) return {};
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text = "00-";
+  const auto append = [&](std::size_t from, std::size_t size) {
+    for (const char c : bytes.substr(from, size)) {
+      const auto byte = static_cast<unsigned char>(c);
+      text += {kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  };
+  append(2, 16);
+  text += '-';
+  append(19, 8);
+  text += '-';
+  append(28, 1);
+  return is_traceparent(text) ? text : std::string();
+}
+
 /// splitmix64: ids need to be unique, not unguessable.
 std::uint64_t Tracer::random() {
   state_ += 0x9E3779B97F4A7C15;

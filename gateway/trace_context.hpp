@@ -37,6 +37,11 @@ class Tracer {
   std::uint64_t state_;
 };
 
+/// gRPC's binary form of a context (OpenCensus BinaryEncoding, version 0): 29 bytes, from and to the
+/// text. Empty where the bytes are none.
+std::string binary_trace(const TraceContext& context);
+std::string traceparent_of_binary(std::string_view bytes);
+
 /// True for a traceparent header of W3C Trace Context, version 00 or a later one.
 bool is_traceparent(std::string_view value);
 

@@ -33,22 +33,6 @@ bool is_target(std::string_view text, std::string_view refused) {
   });
 }
 
-Result<void> check(const HttpRequestHead& head) {
-  if (!is_token(head.method) || head.method == "CONNECT") {
-    return Error{Errc::kInvalidArgument, "the method is none that can be sent"};
-  }
-  if (head.path.empty() || head.path.front() != '/' || !is_target(head.path, "?#")) {
-    return Error{Errc::kInvalidArgument, "the path is not one that can be sent"};
-  }
-  if (!is_target(head.query, "#")) return Error{Errc::kInvalidArgument, "the query is not one that can be sent"};
-  for (const Field& header : head.headers) {
-    if (!is_token(header.name) || !is_header_value(header.value)) {
-      return Error{Errc::kInvalidArgument, "a header is not one that can be sent"};
-    }
-  }
-  return ok();
-}
-
 bool is_own_header(std::string_view name) {
   constexpr std::string_view kNames[] = {"host", "content-length", "expect"};
   return is_connection_header(name) ||
@@ -78,7 +62,7 @@ std::string write_head(const HttpRequestHead& head, const HttpRequestBody& body,
   if (!head.query.empty()) out.append("?").append(head.query);
   out.append(" HTTP/1.1\r\nHost: ").append(host).append("\r\n");
   for (const Field& header : head.headers) {
-    if (is_own_header(header.name) || is_named_by_connection(head, header.name)) continue;
+    if (is_left_out(head, header.name)) continue;
     out.append(header.name).append(": ").append(header.value).append("\r\n");
   }
   append_framing(out, head.method, body);
@@ -111,6 +95,26 @@ class BodyLength {
 };
 
 }  // namespace
+
+Result<void> check(const HttpRequestHead& head) {
+  if (!is_token(head.method) || head.method == "CONNECT") {
+    return Error{Errc::kInvalidArgument, "the method is none that can be sent"};
+  }
+  if (head.path.empty() || head.path.front() != '/' || !is_target(head.path, "?#")) {
+    return Error{Errc::kInvalidArgument, "the path is not one that can be sent"};
+  }
+  if (!is_target(head.query, "#")) return Error{Errc::kInvalidArgument, "the query is not one that can be sent"};
+  for (const Field& header : head.headers) {
+    if (!is_token(header.name) || !is_header_value(header.value)) {
+      return Error{Errc::kInvalidArgument, "a header is not one that can be sent"};
+    }
+  }
+  return ok();
+}
+
+bool is_left_out(const HttpRequestHead& head, std::string_view name) {
+  return is_own_header(name) || is_named_by_connection(head, name);
+}
 
 /// One request and its answer on one connection.
 struct HttpReply::Connection {

@@ -28,6 +28,11 @@ struct HttpRequestHead {
   std::span<const Field> headers;
 };
 
+/// kInvalidArgument: it cannot be sent as HTTP.
+Result<void> check(const HttpRequestHead& head);
+/// A header that is not sent as it is: it concerns one connection, or the sender writes its own.
+bool is_left_out(const HttpRequestHead& head, std::string_view name);
+
 /// The body of a request: `first`, then, where `rest` is given, what that yields until nothing.
 struct HttpRequestBody {
   using Next = std::function<Task<Result<std::optional<Buffer>>>(Deadline)>;

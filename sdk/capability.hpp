@@ -58,12 +58,13 @@ struct AppState {
   std::string protocol;  // http, grpc, …; empty: the app has no port
 };
 
-/// The answer of an app to one of the manifest's app_queries.
+/// The answer of an app to one of the manifest's app_queries or app_rpc_queries.
 struct AppAnswer {
   std::string app;
   std::string path;
   std::uint64_t incarnation = 0;
-  std::uint16_t status = 0;  // 0: the app could not be asked
+  /// HTTP's, 0: the app could not be asked; of a gRPC query gRPC's, then kUnavailable.
+  std::uint16_t status = 0;
   std::string body;
 };
 

@@ -58,6 +58,7 @@ RuntimeCapability::RuntimeCapability(sdk::Context& context, Facts& facts)
 
 void RuntimeCapability::define(sdk::Definition& definition) {
   definition.manifest().takes_config = false;
+  definition.manifest().app_health_rpc = "/dapr.proto.runtime.v1.AppCallbackHealthCheck/HealthCheck";
   definition.route(route_of("GET", "/v1.0/metadata", "metadata"), [this](sdk::Request& r) { return get_metadata(r); });
   definition.route(route_of("PUT", "/v1.0/metadata/{key}", "metadata"),
                    [this](sdk::Request& r) { return put_metadata(r); });

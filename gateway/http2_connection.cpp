@@ -1,0 +1,174 @@
+#include "gateway/http2_connection.hpp"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace caisson::gateway {
+
+namespace {
+
+constexpr std::size_t kReadSize = 64 * 1024;
+constexpr std::size_t kWriteSize = 64 * 1024;
+/// Room that an idle connection keeps for its next write.
+constexpr std::size_t kKeep = 16 * 1024;
+constexpr Nanos kPingAfter = std::chrono::seconds(10);
+constexpr Nanos kPingTime = std::chrono::seconds(5);
+
+Http2Session::Options session_options(const Services& services, const HttpOptions& options) {
+  Http2Session::Options session;
+  // The metadata of a call has room as far as an envelope does, plain HTTP what HTTP/1.1 has.
+  if (services.rpc == nullptr) session.head_limit = options.header_limit;
+  return session;
+}
+
+/// The head in the form that HTTP/1.1's has. Its views live as long as the stream.
+RequestHead head_of(const Http2Stream& stream) {
+  RequestHead head;
+  head.keep_alive = true;
+  head.chunked = !stream.ended();
+  const Http2Fields& fields = stream.head();
+  head.fields.reserve(fields.size());
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const Field field = fields[i];
+    if (field.name == ":method") {
+      head.method = field.value;
+    } else if (field.name == ":path") {
+      const auto question = field.value.find('?');
+      head.path = field.value.substr(0, question);
+      if (question != field.value.npos) head.query = field.value.substr(question + 1);
+    } else if (field.name == ":authority" || !field.name.starts_with(':')) {
+      head.fields.push_back(field);
+    }
+    if (field.name == "content-length") {
+      std::from_chars(field.value.data(), field.value.data() + field.value.size(), head.content_length);
+      head.chunked = false;
+    }
+  }
+  return head;
+}
+
+}  // namespace
+
+Http2Connection::Http2Connection(EventLoop& loop, ClientSocket& socket, const Services& services,
+                                 const HttpOptions& options, GatewayCounters& counters)
+    : loop_(loop),
+      socket_(socket),
+      services_(services),
+      options_(options),
+      counters_(counters),
+      session_(loop, *this, session_options(services, options)),
+      scope_(loop) {}
+
+Task<void> Http2Connection::run(std::string first) {
+  session_.start();
+  scope_.spawn(write_all());
+  if (receive(first)) scope_.spawn(read_all());
+  co_await ended_.wait(loop_, Deadline::never());
+}
+
+void Http2Connection::finish() { session_.go_away(); }
+
+// --- bytes ---
+
+Task<void> Http2Connection::read_all() {
+  // One buffer for all connections of the thread: nothing is awaited between reading and parsing.
+  thread_local std::array<char, kReadSize> scratch;
+  bool pinged = false;
+  Nanos used = loop_.now();  // when the connection last had a stream
+  while (true) {
+    // A client that takes no answers is not asked for more.
+    while (writing_) co_await written_.wait(loop_, Deadline::never());
+    auto reading = socket_.read(scratch, loop_.deadline_in(pinged ? kPingTime : kPingAfter));
+    const auto got = co_await std::move(reading);
+    if (got && *got == 0) break;
+    if (got) {
+      pinged = false;
+      used = loop_.now();
+      if (!receive(std::string_view(scratch.data(), *got))) co_return;  // the writer says why, and ends
+      continue;
+    }
+    if (got.error().code != Errc::kDeadlineExceeded || pinged) break;
+    look_for_stalls();
+    if (session_.streams() != 0) used = loop_.now();
+    if (loop_.now() - used >= options_.idle_time) {
+      session_.terminate(NGHTTP2_NO_ERROR);
+      co_return;
+    }
+    session_.ping();
+    pinged = true;
+  }
+  end();
+}
+
+/// False when the session is at its end.
+bool Http2Connection::receive(std::string_view bytes) {
+  const Result<void> received = session_.receive(bytes);
+  if (!received) ++counters_.requests_malformed;
+  for (std::size_t i = 0; i < begun_.size(); ++i) {
+    const std::int32_t id = begun_[i]->id();
+    if (begun_[i]->closed()) continue;  // reset in the same breath
+    serving_[id];
+    const TaskScope::Id task = scope_.spawn(serve(begun_[i]));
+    if (const auto found = serving_.find(id); found != serving_.end()) found->second = task;
+  }
+  begun_.clear();
+  output_.wake_all();
+  return static_cast<bool>(received);
+}
+
+Task<void> Http2Connection::write_all() {
+  while (true) {
+    out_.clear();
+    const Result<void> collected = session_.collect(out_, kWriteSize);
+    if (!collected && out_.empty()) break;
+    if (out_.empty()) {
+      if (session_.over()) break;
+      if (out_.capacity() > kKeep) out_ = std::string();
+      co_await output_.wait(loop_, Deadline::never());
+      continue;
+    }
+    std::array<iovec, 1> pieces{iovec{out_.data(), out_.size()}};
+    writing_ = true;
+    auto sending = socket_.write(pieces, options_.stall_time);
+    const auto sent = co_await std::move(sending);
+    writing_ = false;
+    written_.wake_all();
+    if (!sent) break;
+  }
+  end();
+}
+
+/// Streams whose client takes nothing of a complete answer.
+void Http2Connection::look_for_stalls() {
+  session_.for_each([this](Http2Stream& stream) {
+    if (stream.finished() && stream.waiting() != 0 && loop_.now() - stream.progress() >= options_.stall_time) {
+      stream.reset(NGHTTP2_CANCEL);
+    }
+  });
+}
+
+// --- streams ---
+
+void Http2Connection::on_closed(Http2Stream& stream) {
+  const auto found = serving_.find(stream.id());
+  if (found == serving_.end()) return;
+  scope_.cancel(found->second);
+  serving_.erase(found);
+}
+
+Task<void> Http2Connection::serve(std::shared_ptr<Http2Stream> stream) {
+  ++counters_.requests;
+  const RequestHead head = head_of(*stream);
+  if (services_.rpc != nullptr && RpcService::takes(head)) {
+    co_await services_.rpc->serve(stream, head);
+  } else {
+    const Field fields[] = {{":status", "415"}};
+    stream->send_head(fields, true);
+  }
+  serving_.erase(stream->id());
+}
+
+}  // namespace caisson::gateway

@@ -1,0 +1,415 @@
+#include "gateway/rpc_service.hpp"
+
+#include <fmt/format.h>
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "bus/task_scope.hpp"
+#include "gateway/api_access.hpp"
+#include "gateway/rpc_message.hpp"
+#include "net/http_headers.hpp"
+#include "sdk/base64.hpp"
+#include "sdk/rpc.hpp"
+
+namespace caisson::gateway {
+
+namespace {
+
+using sdk::RpcStatus;
+
+/// A request whose body does not go on for so long is given up.
+constexpr Nanos kStall = std::chrono::seconds(30);
+/// Answers up to this size are copied to stand behind their prefix, and their frame goes back at once.
+constexpr std::size_t kCopy = 16 * 1024;
+constexpr std::string_view kTraceHeader = "grpc-trace-bin";
+
+/// Metadata that ends here: it concerns this connection or this way of framing. What a stream carries
+/// is framed by the client, so its encoding goes with it.
+bool ends_here(std::string_view name, bool streamed) {
+  if (name == "grpc-timeout" || name == kTraceHeader) return true;
+  return !streamed && name == "grpc-encoding";
+}
+
+/// What a capability says as metadata or trailer goes to the client, except what the gateway says itself.
+bool may_pass(const Field& field) {
+  constexpr std::string_view kOwn[] = {"grpc-status", "grpc-message", "content-type", "content-length"};
+  if (!net::is_token(field.name) || !net::is_header_value(field.value) || net::is_connection_header(field.name)) return false;
+  return std::ranges::none_of(kOwn, [&](std::string_view own) { return equal_ignoring_case(field.name, own); });
+}
+
+/// Binary metadata comes with or without padding.
+std::optional<std::string> decode_binary(std::string_view text) {
+  std::string padded(text);
+  while (padded.size() % 4 != 0) padded += '=';
+  return sdk::base64_decode(padded);
+}
+
+std::string encode_binary(std::string_view bytes) {
+  std::string text = sdk::base64_encode(bytes);
+  while (text.ends_with('=')) text.pop_back();
+  return text;
+}
+
+RpcStatus unauthenticated(bool token_given) {
+  sdk::ApiError error;
+  error.message = "Unauthorized";
+  error.reason = "Unauthorized";
+  error.info = {{"http.code", "401"},
+                {"http.error_message",
+                 token_given ? "authentication error: api token mismatch" : "missing api token in request metadata"}};
+  return sdk::rpc_status(Errc::kUnauthenticated, error);
+}
+
+/// code, text, and what else belongs to the end of a call.
+struct End {
+  std::string code;
+  std::string message;
+  std::vector<Field> others;
+
+  End(std::uint16_t status, std::string_view text) : code(std::to_string(status)), message(encode_rpc_text(text)) {}
+  void append_to(std::vector<Field>& fields) const {
+    fields.push_back({"grpc-status", code});
+    if (!message.empty()) fields.push_back({"grpc-message", message});
+    for (const Field& field : others) {
+      if (may_pass(field)) fields.push_back(field);
+    }
+  }
+};
+
+/// A code from another process: one of gRPC's, else UNKNOWN.
+std::uint16_t code_of(std::uint16_t status) {
+  return status <= 16 ? status : static_cast<std::uint16_t>(Errc::kUnknown);
+}
+
+}  // namespace
+
+/// One call, while it is served.
+struct RpcService::Call {
+  Call(std::shared_ptr<Http2Stream> on, const RequestHead& request) : stream(std::move(on)), head(request) {}
+
+  /// The head of every answer: what gRPC and this gateway say, then `reply`'s metadata.
+  [[nodiscard]] std::vector<Field> answer_head(const Frame* reply) const {
+    std::vector<Field> fields{{":status", "200"}, {"content-type", "application/grpc"}};
+    if (!trace_header.empty() && (reply == nullptr || !reply->headers().has(kTraceHeader))) {
+      fields.push_back({kTraceHeader, trace_header});
+    }
+    if (!baggage.empty()) fields.push_back({"baggage", baggage});
+    if (reply == nullptr) return fields;
+    for (const Field field : reply->headers()) {
+      if (may_pass(field)) fields.push_back(field);
+    }
+    return fields;
+  }
+  /// An answer without a body.
+  void end_at_once(const End& end, const Frame* reply = nullptr) {
+    std::vector<Field> fields = answer_head(reply);
+    end.append_to(fields);
+    stream->send_head(fields, true);
+  }
+
+  std::shared_ptr<Http2Stream> stream;
+  const RequestHead& head;
+  std::shared_ptr<const RouteTable> table;  // keeps what `match` points to
+  RouteMatch match;
+  const Route* route = nullptr;
+  std::optional<Deadline> deadline;
+  TraceContext trace;
+  std::string parent;  // traceparent of the client
+  std::string trace_header;
+  std::string_view baggage;
+};
+
+bool RpcService::takes(const RequestHead& head) {
+  constexpr std::string_view kType = "application/grpc";
+  const std::string_view type = head.header("content-type");
+  if (head.method != "POST" || !type.starts_with(kType)) return false;
+  return type.size() == kType.size() || type[kType.size()] == '+' || type[kType.size()] == ';';
+}
+
+Task<void> RpcService::serve(std::shared_ptr<Http2Stream> stream, const RequestHead& head) {
+  Call call(std::move(stream), head);
+  const RpcStatus status = admit(call);
+  if (!status.ok()) {
+    refuse(call, status);
+  } else if (call.route->rpc == Rpc::kUnary) {
+    co_await serve_unary(call);
+  } else {
+    co_await serve_stream(call);
+  }
+}
+
+RpcStatus RpcService::admit(Call& call) {
+  const RequestHead& head = call.head;
+  if (call.stream->head_too_large()) return {Errc::kResourceExhausted, "the metadata is over the limit", {}};
+  call.table = routing_.table;
+  call.table->find_rpc(head.path, call.match);
+  const RouteEntry* const entry = call.match.entry();
+  if ((entry == nullptr || !entry->route->open) && !is_authenticated(app_, head)) {
+    ++counters_.requests_unauthenticated;
+    return unauthenticated(!head.header("dapr-api-token").empty());
+  }
+  const std::string_view baggage = head.header("baggage");
+  if (!baggage.empty() && !is_baggage(baggage)) return {Errc::kInvalidArgument, "invalid baggage header", {}};
+  call.baggage = baggage;
+  call.parent = head.header("traceparent");
+  if (const auto binary = head.header(kTraceHeader); !binary.empty()) {
+    std::string parent = traceparent_of_binary(decode_binary(binary).value_or(std::string()));
+    if (!parent.empty()) call.parent = std::move(parent);
+  }
+  call.trace = routing_.tracer.begin(call.parent);
+  if (entry == nullptr) return {Errc::kUnimplemented, fmt::format("unknown method {}", head.path), {}};
+  call.route = entry->route;
+  if (call.trace.size != 0 && !call.route->fallback) call.trace_header = encode_binary(binary_trace(call.trace));
+  if (const std::string_view timeout = head.header("grpc-timeout"); !timeout.empty()) {
+    const auto span = parse_rpc_timeout(timeout);
+    if (!span) return {Errc::kInternal, fmt::format("malformed grpc-timeout: {}", timeout), {}};
+    call.deadline = loop_.deadline_in(*span);
+  }
+  return {};
+}
+
+RoutedRequest RpcService::routed(const Call& call, std::string_view component, std::span<const Field> headers) const {
+  RoutedRequest routed;
+  routed.manifest = call.match.entry()->manifest.get();
+  routed.route = call.route;
+  routed.component = component;
+  routed.deadline = call.deadline;
+  Envelope& envelope = routed.envelope;
+  envelope.route = call.route->number;
+  envelope.app = app_.id;
+  envelope.method = call.head.method;
+  envelope.path = call.head.path;
+  envelope.traceparent = call.trace.size != 0 ? call.trace.traceparent() : std::string_view(call.parent);
+  envelope.tracestate = call.head.header("tracestate");
+  envelope.headers = headers;
+  return routed;
+}
+
+namespace {
+
+std::vector<Field> crossing_metadata(const RequestHead& head, bool streamed) {
+  std::vector<Field> fields = crossing_headers(head, streamed);
+  std::erase_if(fields, [&](const Field& field) { return ends_here(field.name, streamed); });
+  return fields;
+}
+
+/// The component that the message names; empty where the route names none.
+std::string_view component_in(std::string_view message, const Route& route) {
+  std::uint32_t number = 0;
+  for (const char digit : route.selector) {
+    if (digit < '0' || digit > '9' || number > 1'000'000) return {};
+    number = number * 10 + static_cast<std::uint32_t>(digit - '0');
+  }
+  return number == 0 ? std::string_view() : protobuf_string(message, number);
+}
+
+std::size_t message_limit(const Route& route, const AppConfig& app) {
+  return std::min(route.body_limit != 0 ? route.body_limit : app.max_body_size, kMaxPayload);
+}
+
+}  // namespace
+
+// --- unary ---
+
+Task<void> RpcService::serve_unary(Call& call) {
+  const std::size_t limit = message_limit(*call.route, app_);
+  auto reading = read_body(call, limit);
+  Result<std::string> body = co_await std::move(reading);
+  Result<Buffer> message =
+      body ? take_rpc_message(*std::move(body), call.head.header("grpc-encoding"), limit) : body.error();
+  if (!message) {
+    if (message.error().code == Errc::kResourceExhausted) ++counters_.requests_too_large;
+    refuse(call, {message.error().code, message.error().message, {}});
+    co_return;
+  }
+  const std::vector<Field> headers = crossing_metadata(call.head, false);
+  const std::string component(component_in(message->view(), *call.route));
+  const RoutedRequest request = routed(call, component, headers);
+  auto asking = dispatch_.call(request, *std::move(message));
+  Answer answer = co_await std::move(asking);
+  if (!answer.reply) {
+    refuse(call, answer.error);
+    co_return;
+  }
+
+  const Frame& reply = answer.reply->head;
+  End end(code_of(reply->status()), text(reply->message()));
+  const Fields trailers(reply->trailers());
+  for (const Field field : trailers) end.others.push_back(field);
+  if (reply->status() != 0) {
+    call.end_at_once(end, &reply);
+    co_return;
+  }
+  call.stream->send_head(call.answer_head(&reply), false);
+  std::vector<Field> last;
+  end.append_to(last);
+  std::string prefix = rpc_prefix(reply.payload().size());
+  if (reply.payload().size() <= kCopy) {
+    prefix += reply.payload();
+    call.stream->send(std::move(prefix));
+    call.stream->finish(last);
+  } else {
+    call.stream->send(std::move(prefix));
+    std::vector<std::pair<std::string, std::string>> kept;  // they lie in the frame, which goes with its payload
+    for (const Field& field : last) kept.emplace_back(field.name, field.value);
+    call.stream->send(std::move(answer.reply->head).into_payload());
+    call.stream->finish(std::vector<Field>(kept.begin(), kept.end()));
+  }
+}
+
+/// The whole body, as far as one message of `limit` bytes goes.
+Task<Result<std::string>> RpcService::read_body(Call& call, std::size_t limit) {
+  Http2Stream& stream = *call.stream;
+  std::string body = stream.take();
+  while (!stream.ended() || !stream.arrived().empty()) {
+    const auto size = rpc_message_size(body);
+    if ((size && *size > limit) || body.size() > limit + kRpcPrefix) break;  // the rest changes nothing
+    auto arriving = stream.more(loop_.deadline_in(kStall).earlier(call.deadline.value_or(Deadline::never())));
+    CO_TRY(co_await std::move(arriving));
+    body += stream.take();
+  }
+  co_return body;
+}
+
+// --- streams ---
+
+Task<void> RpcService::serve_stream(Call& call) {
+  if (!call.deadline) call.deadline = Deadline::never();
+  std::string first;
+  std::string component;
+  if (!call.route->selector.empty()) {
+    const std::size_t limit = message_limit(*call.route, app_);
+    auto reading = read_first(call, limit);
+    Result<std::string> read = co_await std::move(reading);
+    Result<std::string> message = std::string();
+    if (!read) {
+      message = read.error();
+    } else if (!read->empty()) {
+      first = *std::move(read);
+      message = peek_rpc_message(first, call.head.header("grpc-encoding"), limit);
+    }
+    if (!message) {
+      refuse(call, {message.error().code, message.error().message, {}});
+      co_return;
+    }
+    component = component_in(*message, *call.route);
+  }
+  const std::vector<Field> headers = crossing_metadata(call.head, true);
+  const RoutedRequest request = routed(call, component, headers);
+  auto opening = dispatch_.open(request, Buffer(std::move(first)));
+  Opened opened = co_await std::move(opening);
+  if (!opened.call) {
+    refuse(call, opened.error);
+    co_return;
+  }
+  TaskScope beside(loop_);  // ends before what it writes to
+  beside.spawn(pump_request(*call.stream, opened.call->body, *call.deadline));
+  auto replying = dispatch_.reply(opened, *call.route);
+  Answer answer = co_await std::move(replying);
+  if (!answer.reply) {
+    refuse(call, answer.error);
+    co_return;
+  }
+  auto passing = pass_stream(call, *answer.reply);
+  co_await std::move(passing);
+}
+
+/// What arrives up to the end of the first message; nothing where there is none.
+Task<Result<std::string>> RpcService::read_first(Call& call, std::size_t limit) {
+  Http2Stream& stream = *call.stream;
+  std::string bytes = stream.take();
+  while (true) {
+    const auto size = rpc_message_size(bytes);
+    if (size && *size > limit) {
+      ++counters_.requests_too_large;
+      co_return Error{Errc::kResourceExhausted,
+                      fmt::format("grpc: received message larger than max ({} vs. {})", *size, limit)};
+    }
+    if (size && bytes.size() >= kRpcPrefix + *size) co_return bytes;
+    if (stream.ended() && stream.arrived().empty()) {
+      if (bytes.empty()) co_return bytes;
+      co_return Error{Errc::kInternal, "grpc: the stream ended inside a message"};
+    }
+    auto arriving = stream.more(*call.deadline);
+    CO_TRY(co_await std::move(arriving));
+    bytes += stream.take();
+  }
+}
+
+/// The window opens as the bus takes what has arrived.
+Task<void> RpcService::pump_request(Http2Stream& stream, BodyWriter& body, Deadline deadline) {
+  while (true) {
+    auto arriving = stream.more(deadline);
+    const auto arrived = co_await std::move(arriving);
+    if (!arrived) {
+      body.fail(arrived.error());
+      co_return;
+    }
+    if (stream.arrived().empty()) break;
+    auto writing = body.write(Buffer(stream.take()), deadline);
+    const auto written = co_await std::move(writing);
+    if (!written) co_return;  // the answer will say why
+  }
+  auto finishing = body.finish(deadline);
+  [[maybe_unused]] const auto finished = co_await std::move(finishing);
+}
+
+Task<void> RpcService::pass_stream(Call& call, Reply& reply) {
+  Http2Stream& stream = *call.stream;
+  const bool streamed = reply.head.streamed();
+  End end(code_of(reply.head->status()), text(reply.head->message()));
+  const Fields trailers(reply.head->trailers());
+  for (const Field field : trailers) end.others.push_back(field);
+  if (!streamed && reply.head.payload().empty()) {
+    call.end_at_once(end, &reply.head);
+    co_return;
+  }
+  stream.send_head(call.answer_head(&reply.head), false);
+  stream.send(Buffer::copy_of(reply.head.payload()));
+  while (streamed) {
+    auto reading = reply.rest.next(*call.deadline);
+    Result<std::optional<Buffer>> piece = co_await std::move(reading);
+    if (!piece) {
+      end = End(static_cast<std::uint16_t>(piece.error().code), piece.error().message);
+      break;
+    }
+    if (!*piece) {
+      const BodyEnd& said = reply.rest.end();
+      end = End(code_of(said.status), said.message);
+      for (const auto& trailer : said.trailers) end.others.push_back(trailer);
+      break;
+    }
+    auto writing = stream.write(**std::move(piece), *call.deadline);
+    const auto written = co_await std::move(writing);
+    if (!written) {
+      end = End(static_cast<std::uint16_t>(written.error().code), written.error().message);
+      break;
+    }
+  }
+  std::vector<Field> last;
+  end.append_to(last);
+  stream.finish(last);
+}
+
+// --- answers of the gateway's own ---
+
+void RpcService::refuse(Call& call, const RpcStatus& status) {
+  End end(static_cast<std::uint16_t>(status.code), status.message);
+  const std::string details = encode_binary(status.details);
+  if (!details.empty()) end.others.push_back({"grpc-status-details-bin", details});
+  if (status.code == Errc::kUnimplemented) end.others.push_back({"grpc-accept-encoding", "identity,gzip"});
+  call.end_at_once(end);
+}
+
+void RpcService::refuse(Call& call, const Refusal& refusal) {
+  // A request that waited until its own deadline is late, whatever it waited for.
+  const bool late = refusal.kind == Errc::kUnavailable && call.deadline && call.deadline->passed(loop_.now());
+  sdk::ApiError error;
+  error.message = refusal.message;
+  error.reason = refusal.code;
+  refuse(call, sdk::rpc_status(late ? Errc::kDeadlineExceeded : refusal.kind, error));
+}
+
+}  // namespace caisson::gateway
