@@ -1,6 +1,9 @@
 #include "capabilities/invoke/capability.hpp"
 
+#include "capabilities/invoke/callees.hpp"
+#include "capabilities/invoke/dapr_grpc.hpp"
 #include "capabilities/invoke/dapr_http.hpp"
+#include "capabilities/invoke/rpc_proxy.hpp"
 #include "capabilities/invoke/service.hpp"
 
 namespace caisson::invoke {
@@ -9,20 +12,26 @@ namespace {
 
 class InvokeCapability final : public sdk::Capability {
  public:
-  explicit InvokeCapability(sdk::Context& context) : service_(context), http_(service_) {}
+  explicit InvokeCapability(sdk::Context& context)
+      : callees_(context), service_(context, callees_), http_(service_), grpc_(service_), proxy_(context, callees_) {}
 
   void define(sdk::Definition& definition) override {
     http_.define(definition);
-    definition.manifest().calls.emplace_back("app");
+    grpc_.define(definition);
+    proxy_.define(definition);
+    definition.manifest().calls = {"app", "secrets.resolve"};
     // Invocations last as long as apps take to answer; idle ones cost little.
     definition.manifest().max_in_flight = 1024;
   }
-  void start() override { service_.start(); }
-  void configure(std::shared_ptr<const config::Generation> generation) override { service_.configure(*generation); }
+  void start() override { callees_.start(); }
+  void configure(std::shared_ptr<const config::Generation> generation) override { callees_.configure(*generation); }
 
  private:
+  Callees callees_;
   InvokeService service_;
   DaprHttp http_;
+  DaprGrpc grpc_;
+  RpcProxy proxy_;
 };
 
 }  // namespace

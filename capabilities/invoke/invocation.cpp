@@ -61,6 +61,11 @@ std::string without_dots(std::string_view path) {
 
 }  // namespace
 
+bool is_verb(std::string_view method) {
+  constexpr std::string_view kMethods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"};
+  return std::ranges::find(kMethods, method) != std::end(kMethods);
+}
+
 Result<Invocation> clean_path(std::string_view path) {
   const auto decoded = sdk::percent_decode(path, /*plus_is_space=*/false);
   if (!decoded) return Error{Errc::kInvalidArgument, "the path has a broken escape"};

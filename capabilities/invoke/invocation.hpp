@@ -33,4 +33,7 @@ Result<Invocation> clean_path(std::string_view path);
 /// The password of a basic authentication whose user is `dapr-app-id` (in any case).
 std::optional<std::string> app_of_authorization(std::string_view value);
 
+/// Whether an HTTP callee can be called with the method: not CONNECT, nor one that nobody knows.
+bool is_verb(std::string_view method);
+
 }  // namespace caisson::invoke

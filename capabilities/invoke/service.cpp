@@ -2,220 +2,189 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-#include <cstdlib>
-
 #include "bus/pump.hpp"
 #include "capabilities/invoke/headers.hpp"
+#include "capabilities/invoke/invocation.hpp"
+#include "dapr/proto/common/v1/common.pb.h"
 
 namespace caisson::invoke {
 
 namespace {
 
-/// Calls that may wait at a time for apps that cannot be reached; each holds a place in the gateway's
-/// window. Beyond them the answer is given at once.
-constexpr std::size_t kMostWaiting = 64;
+namespace common = ::dapr::proto::common::v1;
 
-sdk::Outcome outcome_of(const Result<Reply>& reply) {
+/// The method that an app serves invocations with, when it speaks gRPC.
+constexpr std::string_view kOnInvoke = "/dapr.proto.runtime.v1.AppCallback/OnInvoke";
+/// Toward a gRPC app, where the caller says nothing.
+constexpr std::string_view kJson = "application/json";
+
+sdk::Outcome outcome_of_answer(const Result<Answer>& answer) {
+  if (!answer) return outcome_of(answer.error());
   sdk::Outcome outcome;
-  if (!reply) {
-    outcome.failed = true;
-    outcome.error = reply.error().code;
-    outcome.permanent = outcome.error == Errc::kCancelled || outcome.error == Errc::kNotFound ||
-                        outcome.error == Errc::kPermissionDenied || outcome.error == Errc::kInvalidArgument;
-    return outcome;
-  }
-  const int status = reply->head->status();
-  outcome.failed = status < 200 || status > 399;
-  outcome.code = status;
+  outcome.failed = answer->rpc ? answer->status != 0 : answer->status < 200 || answer->status > 399;
+  outcome.code = answer->status;
   return outcome;
 }
 
-/// The app's answer, status, headers and body as they are.
-Task<Result<void>> pass_on(Incoming& incoming, Reply reply) {
-  const std::vector<Field> headers = response_headers(reply.head.headers());
-  Envelope answer;
+Answer answer_of(Reply reply, bool rpc) {
+  Answer answer;
+  answer.rpc = rpc;
   answer.status = reply.head->status();
-  answer.headers = headers;
+  answer.message = text(reply.head->message());
+  answer.headers = rpc ? answered_metadata(reply.head.headers()) : response_headers(reply.head.headers());
+  for (const Field field : Fields(reply.head->trailers())) answer.trailers.push_back(field);
   const bool streamed = reply.head.streamed();
-  Buffer first = std::move(reply.head).into_payload();  // keeps what the headers point to
-  if (!streamed) co_return co_await incoming.reply(answer, std::move(first));
-  CO_ASSIGN(BodyWriter writer, co_await incoming.reply_streamed(answer, std::move(first)));
-  co_await pump(std::move(reply.rest), std::move(writer), incoming.deadline());
-  co_return ok();
+  answer.body = std::move(reply.head).into_payload();  // keeps what the headers point to
+  if (streamed) answer.next = [rest = std::move(reply.rest)](Deadline until) mutable { return rest.next(until); };
+  return answer;
 }
 
-std::optional<std::uint64_t> content_length(Fields headers) {
-  const std::string_view text = headers.get("content-length");
-  std::uint64_t length = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), length);
-  if (text.empty() || parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return std::nullopt;
-  return length;
+/// A streamed request body on its way to an app, for as long as its answer is wanted.
+struct Upload {
+  explicit Upload(EventLoop& loop) : scope(loop) {}
+  TaskScope scope;
+  std::optional<OpenCall> open;
+};
+
+std::string rpc_message(const Operation& operation, std::string_view body) {
+  common::InvokeRequest message;
+  message.set_method(operation.method);
+  message.mutable_data()->set_value(std::string(body));
+  message.set_content_type(std::string(operation.content_type.empty() ? kJson : operation.content_type));
+  common::HTTPExtension& http = *message.mutable_http_extension();
+  common::HTTPExtension::Verb verb = common::HTTPExtension::NONE;
+  common::HTTPExtension::Verb_Parse(std::string(operation.verb), &verb);
+  http.set_verb(verb);
+  http.set_querystring(std::string(operation.query));
+  return message.SerializeAsString();
 }
 
 }  // namespace
 
 struct InvokeService::Outgoing {
-  Outgoing(const sdk::Request& request, const Invocation& invocation, std::string app, std::string_view own_namespace)
-      : caller(request.app()), target(std::move(app)) {
-    headers = request_headers(request.headers(), /*keep_length=*/request.frame().streamed());
-    headers.push_back({"dapr-caller-app-id", caller});
-    headers.push_back({"dapr-caller-namespace", own_namespace});
-    headers.push_back({"dapr-callee-app-id", target});
+  Outgoing(const Operation& given, Callee to, std::string_view own_namespace)
+      : operation(given), callee(std::move(to)), whole(given.body) {
+    if (callee.kind == Callee::Kind::kExternal) return;
     call.target = "app";
-    call.app = target;
-    call.method = request.method();
-    call.path = invocation.path;
-    call.query = request.query();
-    call.traceparent = request.traceparent();
-    call.tracestate = request.tracestate();
-    call.hops = static_cast<std::uint8_t>(request.hops() + 1);
+    call.app = callee.name;
+    call.traceparent = operation.traceparent;
+    call.tracestate = operation.tracestate;
+    call.hops = static_cast<std::uint8_t>(operation.hops + 1);
+    headers = operation.headers;
+    if (callee.kind == Callee::Kind::kRpcApp) {
+      metadata = metadata_of_headers(operation.headers);
+      headers = views_of(metadata);
+      headers.push_back({"content-type", "application/grpc"});
+      call.method = "POST";
+      call.path = kOnInvoke;
+    } else {
+      call.method = operation.verb;
+      call.path = operation.path;
+      call.query = operation.query;
+    }
+    add_identity(headers, operation.caller, own_namespace, callee.name);
     call.headers = headers;
   }
   Outgoing(const Outgoing&) = delete;  // `call` points into this
   Outgoing& operator=(const Outgoing&) = delete;
 
-  std::string caller;
-  std::string target;
+  const Operation& operation;
+  Callee callee;
+  OwnedFields metadata;
   std::vector<Field> headers;
   Envelope call;
+  /// The body, where it is not streamed.
+  std::string whole;
+  bool streamed = false;
+  bool keep = false;  // another attempt may need `whole`
 };
 
-class InvokeService::Waiting {
- public:
-  explicit Waiting(std::size_t& count) : count_(count) {}
-  Waiting(const Waiting&) = delete;
-  Waiting& operator=(const Waiting&) = delete;
-  ~Waiting() {
-    if (counted_) --count_;
+Task<Result<Answer>> InvokeService::invoke(const Operation& operation) {
+  callees_.invocation_began();
+  Result<Callee> callee = callees_.find(operation.target, operation.caller);
+  if (callee && operation.hops >= kMaxHops) {
+    callee = Error{Errc::kFailedPrecondition, "the request was passed on too often"};
   }
-  void begin() {
-    if (!std::exchange(counted_, true)) ++count_;
+  if (callee && callee->kind != Callee::Kind::kRpcApp && !is_verb(operation.verb)) {
+    callee = Error{Errc::kUnimplemented, fmt::format("the HTTP verb '{}' cannot be invoked", operation.verb)};
   }
-
- private:
-  std::size_t& count_;
-  bool counted_ = false;
-};
-
-InvokeService::InvokeService(sdk::Context& context) : context_(context), resiliency_(context.loop()) {
-  const char* const given = std::getenv("NAMESPACE");
-  own_namespace_ = given == nullptr || *given == '\0' ? "default" : given;
-}
-
-void InvokeService::start() {
-  invocations_ = context_.counters().counter("invocations_total");
-  attempts_ = context_.counters().counter("invoke_attempts_total");
-  failures_ = context_.counters().counter("invoke_failures_total");
-  streamed_ = context_.counters().counter("invoke_streamed_bodies_total");
-  breakers_not_closed_ = context_.counters().gauge("invoke_breakers_not_closed");
-}
-
-void InvokeService::configure(const config::Generation& generation) { resiliency_.configure(generation); }
-
-Task<Result<void>> InvokeService::carry(sdk::Request& request, const Invocation& invocation) {
-  invocations_.add();
-  const std::optional<std::string> target = local_app(invocation.app);
-  if (!target) {
-    failures_.add();
-    co_return Error{Errc::kNotFound, fmt::format("couldn't find app id {}", invocation.app)};
+  // A call to oneself goes to the app directly, as if there were no runtime between.
+  if (callee && callee->name != operation.caller) {
+    const Result<void> allowed = callees_.check_access(operation.caller, *callee, operation.method, operation.verb);
+    if (!allowed) callee = allowed.error();
   }
-  if (request.hops() >= kMaxHops) {
-    failures_.add();
-    co_return Error{Errc::kFailedPrecondition, "the request was passed on too often"};
+  if (!callee) {
+    callees_.invocation_ended(true, {});
+    co_return std::move(callee).error();
   }
-  const sdk::Policy policy = policy_for(std::string(request.app()), *target, invocation.method);
-  const Outgoing outgoing(request, invocation, *target, own_namespace_);
-  Result<void> carried = co_await carry_under(request, outgoing, policy);
-  if (!carried) failures_.add();
-  if (policy.breaker() != nullptr) show_breakers();
-  co_return carried;
+  const sdk::Policy policy = callees_.policy_for(operation.caller, *callee, operation.method);
+  auto outgoing = std::make_shared<Outgoing>(operation, *std::move(callee), callees_.own_namespace());
+  auto invoking = invoke_under(std::move(outgoing), policy);
+  Result<Answer> answer = co_await std::move(invoking);
+  callees_.invocation_ended(!answer, policy);
+  co_return answer;
 }
 
-Task<Result<void>> InvokeService::carry_under(sdk::Request& request, const Outgoing& outgoing,
-                                              const sdk::Policy& policy) {
-  std::string body(request.body());
-  if (request.frame().streamed()) {
-    const auto length = content_length(request.headers());
-    const bool keep = policy.retries() && !policy.built_in() && length && *length <= kMaxKeptBody;
-    if (!keep) {
-      streamed_.add();
-      co_return co_await carry_streamed(request, outgoing, policy);
-    }
-    CO_ASSIGN(const std::string rest, co_await request.incoming().rest().all(kMaxKeptBody, request.deadline()));
-    body += rest;
+/// A streamed body is kept only where that is of use, or needed: a gRPC app takes one message.
+Task<Result<Answer>> InvokeService::invoke_under(std::shared_ptr<Outgoing> outgoing, const sdk::Policy& policy) {
+  const Operation& operation = outgoing->operation;
+  const bool rpc = outgoing->callee.kind == Callee::Kind::kRpcApp;
+  const bool short_enough = operation.length && *operation.length <= kMaxKeptBody;
+  const bool repeatable = policy.retries() && !policy.built_in() && short_enough;
+  outgoing->streamed = operation.streamed && !rpc && !repeatable;
+  if (operation.streamed && !outgoing->streamed) {
+    BodyReader rest = operation.rest;
+    auto reading = rest.all(kMaxPayload, operation.deadline);
+    CO_ASSIGN(const std::string more, co_await std::move(reading));
+    outgoing->whole += more;
   }
-  co_return co_await carry_whole(request, outgoing, policy, std::move(body));
-}
+  if (outgoing->streamed) callees_.body_streamed();
+  if (rpc) outgoing->whole = rpc_message(operation, outgoing->whole);
+  outgoing->keep = policy.retries();
 
-/// An id may carry this runtime's own namespace.
-std::optional<std::string> InvokeService::local_app(const std::string& id) const {
-  if (context_.apps().contains(id)) return id;
-  const std::size_t dot = id.find('.');
-  if (dot == std::string::npos || id.substr(dot + 1) != own_namespace_) return std::nullopt;
-  std::string name = id.substr(0, dot);
-  if (!context_.apps().contains(name)) return std::nullopt;
-  return name;
-}
-
-sdk::Policy InvokeService::policy_for(const std::string& caller, const std::string& target, const std::string& method) {
-  sdk::Policy policy = resiliency_.for_app(caller, target, method);
-  // A call to oneself goes to the app directly: the built-in retries are for other apps.
-  const bool own = policy.built_in() && (caller == target || waiting_ >= kMostWaiting);
-  return own ? sdk::Policy() : policy;
-}
-
-Task<Result<void>> InvokeService::carry_whole(sdk::Request& request, const Outgoing& outgoing,
-                                              const sdk::Policy& policy, std::string body) {
-  Waiting waiting(waiting_);
-  const bool keep = policy.retries();
-  std::function<Task<Result<Reply>>(Deadline)> one = [&](Deadline until) {
-    attempts_.add();
-    return context_.call(outgoing.call, keep ? Buffer::copy_of(body) : Buffer(std::move(body)), until);
-  };
-  std::function<sdk::Outcome(const Result<Reply>&)> classify = [&waiting](const Result<Reply>& reply) {
-    sdk::Outcome outcome = outcome_of(reply);
+  Callees::Waiting waiting(callees_);
+  std::function<Task<Result<Answer>>(Deadline)> one = [&](Deadline until) { return attempt(outgoing, until); };
+  std::function<sdk::Outcome(const Result<Answer>&)> classify = [&](const Result<Answer>& answer) {
+    sdk::Outcome outcome = outcome_of_answer(answer);
+    if (outgoing->streamed) outcome.permanent = true;  // it cannot be sent again
     if (outcome.error == Errc::kUnavailable) waiting.begin();
     return outcome;
   };
-  Result<Reply> reply = co_await policy.run<Reply>(std::move(one), std::move(classify), request.deadline());
-  if (!reply) co_return std::move(reply).error();
-  co_return co_await pass_on(request.incoming(), *std::move(reply));
+  auto running = policy.run<Answer>(std::move(one), std::move(classify), operation.deadline);
+  co_return co_await std::move(running);
+}
+
+Task<Result<Answer>> InvokeService::attempt(std::shared_ptr<Outgoing> outgoing, Deadline deadline) {
+  callees_.attempt_began();
+  if (outgoing->callee.kind != Callee::Kind::kExternal) {
+    auto calling = outgoing->streamed ? call_app_streaming(outgoing, deadline) : call_app(outgoing, deadline);
+    co_return co_await std::move(calling);
+  }
+  auto calling = outgoing->callee.endpoint->call(outgoing->operation, outgoing->whole, outgoing->streamed, deadline);
+  Result<Answer> answer = co_await std::move(calling);
+  if (answer)
+    answer->keep = std::make_shared<std::pair<std::shared_ptr<Outgoing>, std::shared_ptr<void>>>(
+        outgoing, std::move(answer->keep));
+  co_return answer;
+}
+
+Task<Result<Answer>> InvokeService::call_app(std::shared_ptr<Outgoing> outgoing, Deadline deadline) {
+  Buffer body = outgoing->keep ? Buffer::copy_of(outgoing->whole) : Buffer(std::move(outgoing->whole));
+  auto calling = context_.call(outgoing->call, std::move(body), deadline);
+  CO_ASSIGN(Reply reply, co_await std::move(calling));
+  co_return answer_of(std::move(reply), outgoing->callee.kind == Callee::Kind::kRpcApp);
 }
 
 /// A body that cannot be kept is sent once: no retry, but timeout and breaker all the same.
-Task<Result<void>> InvokeService::carry_streamed(sdk::Request& request, const Outgoing& outgoing,
-                                                 const sdk::Policy& policy) {
-  TaskScope scope(context_.loop());
-  const Deadline overall = request.deadline();
-  std::optional<OpenCall> open;  // lives until the answer has been passed on
-  std::function<Task<Result<Reply>>(Deadline)> one = [&](Deadline until) {
-    return open_and_wait(request, outgoing, scope, open, until);
-  };
-  std::function<sdk::Outcome(const Result<Reply>&)> classify = [](const Result<Reply>& reply) {
-    sdk::Outcome outcome = outcome_of(reply);
-    outcome.permanent = true;
-    return outcome;
-  };
-  Result<Reply> reply = co_await policy.run<Reply>(std::move(one), std::move(classify), overall);
-  if (!reply) co_return std::move(reply).error();
-  co_return co_await pass_on(request.incoming(), *std::move(reply));
-}
-
-Task<Result<Reply>> InvokeService::open_and_wait(sdk::Request& request, const Outgoing& outgoing, TaskScope& scope,
-                                                 std::optional<OpenCall>& open, Deadline deadline) {
-  attempts_.add();
-  CO_ASSIGN(open, context_.open_call(outgoing.call, Buffer::copy_of(request.body()), deadline));
-  scope.spawn(pump(request.incoming().rest(), std::move(open->body), deadline));
-  co_return co_await open->reply(deadline);
-}
-
-void InvokeService::show_breakers() {
-  std::uint64_t count = 0;
-  for (const sdk::BreakerStatus& breaker : resiliency_.breakers()) {
-    if (breaker.state != sdk::BreakerState::kClosed) ++count;
-  }
-  breakers_not_closed_.set(count);
+Task<Result<Answer>> InvokeService::call_app_streaming(std::shared_ptr<Outgoing> outgoing, Deadline deadline) {
+  auto upload = std::make_shared<Upload>(context_.loop());
+  CO_ASSIGN(upload->open, context_.open_call(outgoing->call, Buffer::copy_of(outgoing->whole), deadline));
+  upload->scope.spawn(pump(outgoing->operation.rest, std::move(upload->open->body), deadline));
+  auto waiting = upload->open->reply(deadline);
+  CO_ASSIGN(Reply reply, co_await std::move(waiting));
+  Answer answer = answer_of(std::move(reply), false);
+  answer.keep = std::move(upload);
+  co_return answer;
 }
 
 }  // namespace caisson::invoke

@@ -172,7 +172,8 @@ FakeGateway::Prepared FakeGateway::prepare(const Ask& ask) const {
   prepared.ask = ask;
   std::size_t least = std::numeric_limits<std::size_t>::max();
   for (const Route& route : process_->manifest().routes) {
-    if (route.fallback && least == std::numeric_limits<std::size_t>::max()) prepared.route = route.number;
+    const bool fits = route.fallback && (route.rpc != Rpc::kNone) == ask.rpc;
+    if (fits && least == std::numeric_limits<std::size_t>::max()) prepared.route = route.number;
     if (route.path.empty() || !has_method(route.method, ask.method)) continue;
     auto parameters = match(route.path, ask.path);
     if (!parameters || parameters->size() >= least) continue;
@@ -207,11 +208,19 @@ Task<Answer> FakeGateway::whole(Task<Result<Reply>> task, Deadline deadline) {
   answer.status = reply->head->status();
   for (const Field field : reply->head.headers()) answer.headers.emplace_back(field.name, field.value);
   answer.body = reply->head.payload();
+  answer.message = text(reply->head->message());
+  for (const Field field : Fields(reply->head->trailers())) answer.trailers.emplace_back(field.name, field.value);
   auto rest = co_await reply->rest.all(std::size_t{64} << 20, deadline);
   if (rest) {
     answer.body += *rest;
   } else {
     answer.error = rest.error();
+  }
+  const BodyEnd& end = reply->rest.end();
+  if (!end.empty()) {
+    answer.status = end.status;
+    answer.message = end.message;
+    answer.trailers = end.trailers;
   }
   co_return answer;
 }

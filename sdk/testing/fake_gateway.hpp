@@ -25,6 +25,8 @@ struct Ask {
   std::string body;
   std::string app = "shop";
   std::uint8_t hops = 0;
+  /// A gRPC method: where no route has its path, the fallback for those.
+  bool rpc = false;
 };
 
 /// An answer, its body put together. `error` is set where the exchange itself failed.
@@ -32,6 +34,9 @@ struct Answer {
   std::uint16_t status = 0;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  /// gRPC: text and trailers, of the answer or of the end of its body.
+  std::string message;
+  std::vector<std::pair<std::string, std::string>> trailers;
   Error error{Errc::kOk, {}};
 
   /// The first header of that name, empty when there is none.
