@@ -47,7 +47,10 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
   return overlong || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? 0 : length;
 }
 
-/// Every byte that is not part of UTF-8 becomes U+FFFD, as in Go's strings.
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+}  // namespace
+
 std::string valid_utf8(std::string text) {
   std::size_t at = 0;
   while (at < text.size()) {
@@ -68,10 +71,6 @@ std::string valid_utf8(std::string text) {
   }
   return out;
 }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-}  // namespace
 
 Error JsonReader::error(std::string_view what) const {
   return {Errc::kInvalidArgument, fmt::format("{} at byte {}", what, at_)};

@@ -63,4 +63,7 @@ class JsonReader {
   int depth_ = 0;
 };
 
+/// Every byte that is not part of UTF-8 becomes U+FFFD, as in Go's strings.
+std::string valid_utf8(std::string text);
+
 }  // namespace caisson::sdk

@@ -34,7 +34,7 @@ enum class Verdict : std::uint8_t {
   kGiveBack,
 };
 
-/// Takes one message; as many run at once as the subscription's concurrency.
+/// Takes one message; as many run at once as the component or the subscription says.
 using Handler = std::function<Task<Verdict>(Delivery)>;
 
 struct SubscribeOptions {
@@ -42,6 +42,9 @@ struct SubscribeOptions {
   /// Subscribers of one group share its messages; every group gets all.
   std::string group;
   MessageMetadata metadata;
+  /// Handlers that must be able to run at once, where the component says fewer: who takes messages in
+  /// batches waits in each handler until the batch is done. More than 1 gives up the order.
+  std::size_t at_once = 1;
 };
 
 /// One subscriber. Destroying it ends its handlers: what they held is given back.

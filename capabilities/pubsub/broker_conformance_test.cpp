@@ -113,6 +113,24 @@ TEST_P(BrokerConformanceTest, ASlowTopicDoesNotHoldUpAnother) {
   wait_for(slow, 200);
 }
 
+TEST_P(BrokerConformanceTest, WhoAsksForMoreHandlersAtOnceGetsThem) {
+  Subscriber batch;
+  batch.hold = true;
+  SubscribeOptions options{name("orders"), name("shop"), {}, 5 * kConcurrency};
+  Handler handler = batch.handler(loop_);
+  auto subscription = run(loop_, broker_->subscribe(std::move(options), std::move(handler), Deadline::never()));
+  ASSERT_TRUE(subscription);
+  batch.subscription = *std::move(subscription);
+  for (std::size_t i = 0; i < 6 * kConcurrency; ++i) ASSERT_TRUE(publish("orders", std::to_string(i)));
+
+  wait_for(batch, 5 * kConcurrency);
+  settle();
+
+  EXPECT_EQ(batch.most_running, 5 * kConcurrency);
+  batch.release();
+  wait_for(batch, 6 * kConcurrency);
+}
+
 TEST_P(BrokerConformanceTest, DrainingFinishesWhatRunsAndTakesNothingNew) {
   Subscriber subscriber;
   subscriber.hold = true;

@@ -7,33 +7,44 @@
 
 #include "bus/compartments.hpp"
 #include "bus/json_writer.hpp"
+#include "capabilities/pubsub/dapr_grpc.hpp"
 #include "capabilities/pubsub/dapr_http.hpp"
+#include "capabilities/pubsub/grpc_app.hpp"
+#include "capabilities/pubsub/topic_event.hpp"
 
 namespace caisson::pubsub {
 
 namespace {
 
-/// Handlers that run when a subscription ends may go on for this long.
-constexpr Nanos kRetirePatience = std::chrono::seconds(9);
-constexpr Nanos kSubscribeTimeout = std::chrono::seconds(10);
-constexpr Nanos kFirstRetry = std::chrono::milliseconds(250);
-constexpr Nanos kLongestRetry = std::chrono::seconds(15);
 constexpr std::string_view kSubscribePath = "/dapr/subscribe";
 
+bool speaks_http(const std::string& protocol) { return protocol == "http" || protocol == "https" || protocol == "h2c"; }
+
+using SubscriptionList = Result<std::vector<config::Subscription>>;
+
+Error not_asked() { return {Errc::kUnavailable, "the app could not be asked for its subscriptions"}; }
+
+/// What an HTTP app said to GET /dapr/subscribe.
+SubscriptionList read_subscribe_answer(std::uint16_t status, std::string_view body) {
+  if (status == 200) return parse_subscribe_list(body);
+  if (status == 404) return std::vector<config::Subscription>();
+  if (status == 0) return not_asked();
+  return Error{Errc::kUnknown, fmt::format("the app answered {} to {}", status, kSubscribePath)};
+}
+
+/// What a gRPC app said to ListTopicSubscriptions.
+SubscriptionList read_list_answer(std::uint16_t code, std::string_view message) {
+  if (code == static_cast<std::uint16_t>(Errc::kOk)) return parse_topic_subscriptions(message);
+  if (code == static_cast<std::uint16_t>(Errc::kUnimplemented)) return std::vector<config::Subscription>();
+  if (code == static_cast<std::uint16_t>(Errc::kUnavailable)) return not_asked();
+  return Error{Errc::kUnknown, fmt::format("the app answered {} to {}", code, GrpcApp::kListMethod)};
+}
+
 bool is_there(const sdk::AppState& app) {
-  return app.reachable && app.healthy && (app.protocol == "http" || app.protocol == "https" || app.protocol == "h2c");
+  return app.reachable && app.healthy && (speaks_http(app.protocol) || speaks_grpc(app.protocol));
 }
 
 }  // namespace
-
-/// One subscription that runs, begins or ends.
-struct PubsubCapability::Active {
-  Wanted wanted;
-  std::shared_ptr<const DeliveryTarget> target;
-  TaskScope::Id beginning = 0;
-  bool retired = false;
-  std::unique_ptr<Subscription> subscription;  // after the target, which keeps its broker
-};
 
 std::string component_label(const std::string& component) {
   std::string name;
@@ -64,9 +75,10 @@ PubsubCapability::PubsubCapability(sdk::Context& context, WallClock wall_clock, 
           context,
           {.prefix = "pubsub.", .exclusive = is_exclusive, .changed = [this](const std::string&) { reconcile(); }},
           [this](const sdk::ComponentSpec& spec, Deadline deadline) { return make(spec, deadline); }),
-      service_(components_, resiliency_, wall_clock_),
-      deliverer_(context, resiliency_, wall_clock_),
-      scope_(context.loop()) {}
+      service_(context.loop(), components_, resiliency_, wall_clock_),
+      deliverer_(context.loop(), resiliency_, wall_clock_),
+      streams_(context.loop(), components_, [this] { reconcile(); }),
+      active_(context, deliverer_) {}
 
 PubsubCapability::~PubsubCapability() = default;
 
@@ -75,18 +87,61 @@ void PubsubCapability::define(sdk::Definition& definition) {
   definition.route(dapr_http::publish_route(), serve);
   definition.route(dapr_http::publish_without_topic_route(), serve);
   definition.route(dapr_http::publish_without_pubsub_route(), serve);
+  const auto serve_bulk = [this](sdk::Request& request) { return publish_bulk(request); };
+  definition.route(dapr_http::bulk_publish_route(), serve_bulk);
+  definition.route(dapr_http::bulk_publish_alpha_route(), serve_bulk);
+  definition.route(dapr_grpc::publish_route(), [this](sdk::Request& request) { return publish_rpc(request); });
+  const auto serve_bulk_rpc = [this](sdk::Request& request) { return publish_bulk_rpc(request); };
+  definition.route(dapr_grpc::bulk_publish_route(), serve_bulk_rpc);
+  definition.route(dapr_grpc::bulk_publish_alpha_route(), serve_bulk_rpc);
+  definition.stream_route(EventStreams::route(),
+                          [this](sdk::Request request) { return streams_.serve(std::move(request)); });
   definition.manifest().calls = {"app", "secrets.resolve"};
   definition.manifest().app_queries = {std::string(kSubscribePath)};
+  definition.manifest().app_rpc_queries = {std::string(GrpcApp::kListMethod)};
 }
 
 Task<sdk::Response> PubsubCapability::publish(sdk::Request& request) {
   const Publish operation = dapr_http::decode_publish(request);
-  const PublishResult result = co_await service_.publish(operation);
-  // What a broker says about itself may have changed with it.
+  auto publishing = service_.publish(operation);
+  const PublishResult result = co_await std::move(publishing);
+  note(result);
+  co_return dapr_http::encode(operation, result);
+}
+
+Task<sdk::Response> PubsubCapability::publish_bulk(sdk::Request& request) {
+  BulkPublish operation = dapr_http::decode_bulk_publish(request);
+  const Publish common = operation.common;
+  auto publishing = service_.publish_bulk(std::move(operation));
+  const BulkPublishResult result = co_await std::move(publishing);
+  note(result.whole);
+  co_return dapr_http::encode(common, result);
+}
+
+Task<sdk::Response> PubsubCapability::publish_rpc(sdk::Request& request) {
+  const auto message = dapr_grpc::read_publish(request);
+  if (!message) co_return dapr_grpc::encode(message.error());
+  const Publish operation = dapr_grpc::decode(request, *message);
+  auto publishing = service_.publish(operation);
+  const PublishResult result = co_await std::move(publishing);
+  note(result);
+  co_return dapr_grpc::encode(operation, result);
+}
+
+Task<sdk::Response> PubsubCapability::publish_bulk_rpc(sdk::Request& request) {
+  auto operation = dapr_grpc::decode_bulk_publish(request);
+  if (!operation) co_return dapr_grpc::encode(operation.error());
+  const Publish common = operation->common;
+  auto publishing = service_.publish_bulk(*std::move(operation));
+  const BulkPublishResult result = co_await std::move(publishing);
+  note(result.whole);
+  co_return dapr_grpc::encode(common, result);
+}
+
+void PubsubCapability::note(const PublishResult& result) {
   const bool failed = result.failure == PublishFailure::kBroker;
   if (failed || std::exchange(publish_failed_, failed)) context_.status_changed();
   publish_failed_ = failed;
-  co_return dapr_http::encode(operation, result);
 }
 
 Task<Result<std::shared_ptr<sdk::Component>>> PubsubCapability::make(const sdk::ComponentSpec& spec,
@@ -129,21 +184,16 @@ void PubsubCapability::app_gone(const std::string& app) {
 }
 
 void PubsubCapability::app_answered(const sdk::AppAnswer& answer) {
-  if (answer.path != kSubscribePath) return;
+  const bool by_rpc = answer.path == GrpcApp::kListMethod;
+  if (answer.path != kSubscribePath && !by_rpc) return;
   Answer& known = answers_[answer.app];
   known = {};
   known.incarnation = answer.incarnation;
-  if (answer.status == 200) {
-    auto list = parse_subscribe_list(answer.body);
-    if (list) {
-      known.subscriptions = *std::move(list);
-    } else {
-      known.problem = list.error().message;
-    }
-  } else if (answer.status == 0) {
-    known.problem = "the app could not be asked for its subscriptions";
-  } else if (answer.status != 404) {
-    known.problem = fmt::format("the app answered {} to {}", answer.status, kSubscribePath);
+  auto list = by_rpc ? read_list_answer(answer.status, answer.body) : read_subscribe_answer(answer.status, answer.body);
+  if (list) {
+    known.subscriptions = *std::move(list);
+  } else {
+    known.problem = list.error().message;
   }
   if (!known.problem.empty() && speaks_for_all())
     log(LogLevel::kError, fmt::format("app '{}': {}", answer.app, known.problem));
@@ -163,29 +213,7 @@ void PubsubCapability::reconcile() {
 
 void PubsubCapability::reconcile_now() {
   if (draining_) return;
-  std::map<Key, Wanted> due = wanted();
-  for (auto active = active_.begin(); active != active_.end();) {
-    const auto still = due.find(active->first);
-    const Wanted& is = active->second->wanted;
-    const bool same = still != due.end() && still->second.incarnation == is.incarnation &&
-                      still->second.component == is.component &&
-                      same_subscription(still->second.subscription.document, is.subscription.document);
-    if (same) {
-      ++active;
-      continue;
-    }
-    retire(active->second);
-    active = active_.erase(active);
-  }
-  for (auto& [key, want] : due) {
-    if (active_.contains(key)) continue;
-    auto active = std::make_shared<Active>();
-    active->wanted = std::move(want);
-    active->target = std::make_shared<DeliveryTarget>(std::get<0>(key), active->wanted.subscription.document,
-                                                      active->wanted.component);
-    active_.emplace(key, active);
-    active->beginning = scope_.spawn(begin(active));
-  }
+  active_.set(wanted());
   say_what_is_unknown();
   context_.status_changed();
 }
@@ -213,7 +241,7 @@ void PubsubCapability::say_what_is_unknown() {
       if (!is_ours(document.pubsub)) continue;
       const auto found = components_.find(document.pubsub, app);
       if (found.component != nullptr || found.absent == sdk::ComponentSet::Absent::kNotReady) continue;
-      Key key(app, document.pubsub, document.topic);
+      Key key{app, document.pubsub, document.topic};
       if (!said_unknown_.contains(key)) {
         log_limit_.log(LogLevel::kError, fmt::format("app '{}' subscribes to topic '{}' of '{}', which is no pubsub "
                                                      "component it may use",
@@ -227,83 +255,44 @@ void PubsubCapability::say_what_is_unknown() {
 
 std::vector<AppSubscription> PubsubCapability::subscriptions_for(const std::string& app) const {
   const auto answer = answers_.find(app);
+  const auto state = context_.apps().find(app);
+  const bool by_rpc = state != context_.apps().end() && speaks_grpc(state->second.protocol);
   static const std::vector<config::Subscription> kNone;
   const auto& declarative = generation_ == nullptr ? kNone : generation_->subscriptions;
-  return subscriptions_of(app, declarative, answer == answers_.end() ? kNone : answer->second.subscriptions);
+  return subscriptions_of(app, by_rpc ? Paths::kMayBeEmpty : Paths::kRequired, declarative,
+                          answer == answers_.end() ? kNone : answer->second.subscriptions);
 }
 
-std::map<PubsubCapability::Key, PubsubCapability::Wanted> PubsubCapability::wanted() const {
-  std::map<Key, Wanted> all;
+std::map<PubsubCapability::Key, ActiveSubscriptions::Wanted> PubsubCapability::wanted() const {
+  std::map<Key, ActiveSubscriptions::Wanted> all;
+  const auto add = [&](Key key, ActiveSubscriptions::Wanted wanted) {
+    auto found = components_.find(key.component, key.app);
+    if (found.component == nullptr || wanted.subscription.unusable) return;
+    wanted.component = std::static_pointer_cast<PubsubComponent>(found.component);
+    if (wanted.component->rules.may_subscribe(key.app, key.topic)) all.emplace(std::move(key), std::move(wanted));
+  };
   for (const auto& [id, app] : context_.apps()) {
     // Until the app has said what it wants, a declarative subscription may be one it replaces.
     const auto answer = answers_.find(id);
     if (!is_there(app) || answer == answers_.end() || answer->second.incarnation != app.incarnation) continue;
     for (AppSubscription& subscription : subscriptions_for(id)) {
-      const config::Subscription& document = subscription.document;
-      auto found = components_.find(document.pubsub, id);
-      if (found.component == nullptr || subscription.unusable) continue;
-      auto component = std::static_pointer_cast<PubsubComponent>(found.component);
-      if (!component->rules.may_subscribe(id, document.topic)) continue;
-      Key key(id, document.pubsub, document.topic);
-      all.emplace(std::move(key), Wanted{app.incarnation, std::move(subscription), std::move(component)});
+      Key key{id, subscription.document.pubsub, subscription.document.topic};
+      add(std::move(key), {app.incarnation, app.protocol, std::move(subscription), {}, {}});
     }
+  }
+  for (const auto& [id, open] : streams_.open()) {
+    const config::Subscription& document = open.stream->subscription();
+    AppSubscription subscription = examine(document, Source::kStreaming, Paths::kRequired);
+    add({open.app, document.pubsub, document.topic, id}, {0, {}, std::move(subscription), {}, open.stream});
   }
   return all;
 }
 
-Task<void> PubsubCapability::begin(std::shared_ptr<Active> active) {
-  const DeliveryTarget& target = *active->target;
-  Nanos pause = kFirstRetry;
-  while (true) {
-    SubscribeOptions options;
-    options.topic = target.component->rules.broker_topic(target.subscription.topic);
-    options.group = target.component->rules.group_of(target.app);
-    options.metadata.insert(target.subscription.metadata.begin(), target.subscription.metadata.end());
-    Handler handler = [this, to = active->target](Delivery delivery) {
-      return deliverer_.deliver(to, std::move(delivery));
-    };
-    const Deadline deadline = context_.loop().deadline_in(kSubscribeTimeout);
-    auto subscription = co_await target.component->broker->subscribe(std::move(options), std::move(handler), deadline);
-    if (subscription) {
-      active->subscription = *std::move(subscription);
-      active->beginning = 0;
-      co_return;
-    }
-    log_limit_.log(LogLevel::kError,
-                   fmt::format("app '{}', component '{}', topic '{}': cannot subscribe: {}", target.app,
-                               target.subscription.pubsub, target.subscription.topic, subscription.error().message));
-    co_await context_.loop().sleep_until(context_.loop().deadline_in(pause));
-    pause = std::min(pause * 2, kLongestRetry);
-  }
-}
-
-/// Lets what runs finish, beside everything else.
-void PubsubCapability::retire(std::shared_ptr<Active> active) {
-  if (active->beginning != 0) scope_.cancel(active->beginning);
-  retiring_.push_back(active);
-  scope_.spawn(end(std::move(active)));
-}
-
-Task<void> PubsubCapability::end(std::shared_ptr<Active> active) {
-  co_await drain_one(active, context_.loop().deadline_in(kRetirePatience));
-  // The subscription's tasks are its own, so it may be destroyed from this one.
-  active->subscription.reset();
-  retiring_.remove(active);
-}
-
-Task<void> PubsubCapability::drain_one(std::shared_ptr<Active> active, Deadline deadline) {
-  if (active->subscription != nullptr) co_await active->subscription->drain(deadline);
-}
-
 Task<void> PubsubCapability::drain(Deadline deadline) {
   draining_ = true;
-  TaskScope draining(context_.loop());
-  for (const auto& [key, active] : active_) {
-    if (active->beginning != 0) scope_.cancel(active->beginning);
-    draining.spawn(drain_one(active, deadline));
-  }
-  for (const auto& active : retiring_) draining.spawn(drain_one(active, deadline));
-  co_await draining.join(deadline);
+  auto draining = active_.drain(deadline);
+  co_await std::move(draining);
+  streams_.drain();
 }
 
 // --- what is said about it ---
@@ -345,6 +334,10 @@ std::string PubsubCapability::metadata() const {
       write_metadata(json, app, subscription);
       any = true;
     }
+  }
+  for (const auto& [id, open] : streams_.open()) {
+    write_metadata(json, open.app, examine(open.stream->subscription(), Source::kStreaming, Paths::kRequired));
+    any = true;
   }
   json.end_array();
   return any ? "\"subscriptions\":" + json.take() : std::string();

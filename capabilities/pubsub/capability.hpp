@@ -1,17 +1,16 @@
 #pragma once
 
-#include <list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
-#include <tuple>
 #include <vector>
 
-#include "bus/task_scope.hpp"
+#include "capabilities/pubsub/active_subscriptions.hpp"
 #include "capabilities/pubsub/component.hpp"
 #include "capabilities/pubsub/delivery.hpp"
+#include "capabilities/pubsub/event_streams.hpp"
 #include "capabilities/pubsub/make_broker.hpp"
 #include "capabilities/pubsub/service.hpp"
 #include "capabilities/pubsub/subscriptions.hpp"
@@ -48,35 +47,30 @@ class PubsubCapability final : public sdk::Capability {
     std::vector<config::Subscription> subscriptions;
     std::string problem;
   };
-  /// app, component, topic.
-  using Key = std::tuple<std::string, std::string, std::string>;
-  struct Active;
-  struct Wanted {
-    std::uint64_t incarnation = 0;
-    AppSubscription subscription;
-    std::shared_ptr<PubsubComponent> component;
-  };
+  using Key = ActiveSubscriptions::Key;
 
   Task<sdk::Response> publish(sdk::Request& request);
+  Task<sdk::Response> publish_bulk(sdk::Request& request);
+  Task<sdk::Response> publish_rpc(sdk::Request& request);
+  Task<sdk::Response> publish_bulk_rpc(sdk::Request& request);
+  /// What a broker says about itself may have changed with a publish.
+  void note(const PublishResult& result);
   Task<Result<std::shared_ptr<sdk::Component>>> make(const sdk::ComponentSpec& spec, Deadline deadline);
   Task<Result<std::shared_ptr<Broker>>> make_any_broker(const sdk::ComponentSpec& spec, Deadline deadline);
 
   /// Soon, once for all that changes in this turn.
   void reconcile();
   void reconcile_now();
-  [[nodiscard]] std::map<Key, Wanted> wanted() const;
+  [[nodiscard]] std::map<Key, ActiveSubscriptions::Wanted> wanted() const;
   /// This is the capability's own process, which speaks for all of them.
   [[nodiscard]] bool speaks_for_all() const;
   /// The component is one of this process, or of none that is known and this one speaks for all.
   [[nodiscard]] bool is_ours(const std::string& component) const;
   void say_what_is_unknown();
+  /// Everything the app subscribes to, but for streams.
   [[nodiscard]] std::vector<AppSubscription> subscriptions_for(const std::string& app) const;
   /// What hinders a subscription: its own problem, scoping; empty: nothing.
   [[nodiscard]] std::string hindrance(const std::string& app, const AppSubscription& subscription) const;
-  Task<void> begin(std::shared_ptr<Active> active);
-  void retire(std::shared_ptr<Active> active);
-  Task<void> end(std::shared_ptr<Active> active);
-  Task<void> drain_one(std::shared_ptr<Active> active, Deadline deadline);
 
   sdk::Context& context_;
   WallClock wall_clock_;
@@ -93,9 +87,8 @@ class PubsubCapability final : public sdk::Capability {
   bool draining_ = false;
   bool reconciling_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::map<Key, std::shared_ptr<Active>> active_;
-  std::list<std::shared_ptr<Active>> retiring_;
-  TaskScope scope_;  // last: its tasks use everything above
+  EventStreams streams_;
+  ActiveSubscriptions active_;  // last: its tasks use everything above
 };
 
 }  // namespace caisson::pubsub

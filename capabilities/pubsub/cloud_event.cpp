@@ -110,12 +110,6 @@ void apply_expiration(JsonValue& event, const EventContext& context, const Messa
   }
 }
 
-std::string to_text(const JsonValue& event) {
-  std::string out;
-  append_json(out, event, HtmlEscape::kYes);
-  return out;
-}
-
 void set_data(JsonValue& event, std::string_view type, std::string_view data) {
   if (is_binary(type, data)) {
     event.set("data_base64", JsonValue::string(sdk::base64_encode(data)));
@@ -213,7 +207,13 @@ Result<std::string> wrap(const EventContext& context, std::string_view data, con
   return to_text(event);
 }
 
-std::string wrap_raw(const EventContext& context, std::string_view data) {
+std::string to_text(const JsonValue& event) {
+  std::string out;
+  append_json(out, event, HtmlEscape::kYes);
+  return out;
+}
+
+JsonValue raw_event(const EventContext& context, std::string_view data) {
   JsonValue event = JsonValue::object();
   event.set("id", JsonValue::string(context.id));
   event.set("specversion", JsonValue::string(kSpecVersion));
@@ -228,10 +228,10 @@ std::string wrap_raw(const EventContext& context, std::string_view data) {
     event.set("traceparent", JsonValue::string(context.traceparent));
   }
   if (!context.tracestate.empty()) event.set("tracestate", JsonValue::string(context.tracestate));
-  return to_text(event);
+  return event;
 }
 
-std::string event_id(const RequestId& request) {
+std::string event_id(const RequestId& request, std::uint64_t index) {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
   if (request == RequestId{}) {
@@ -243,6 +243,7 @@ std::string event_id(const RequestId& request) {
     // differs for requests of one gateway incarnation and slot.
     high = mix(mix(mix(request.incarnation) ^ request.slot) ^ request.generation);
     low = mix(mix(mix(request.generation ^ 0xA5A5A5A5A5A5A5A5ULL) ^ request.incarnation) ^ request.slot);
+    low += index * 0x9E3779B97F4A7C15ULL;
   }
   high = (high & ~0xF000ULL) | 0x4000ULL;
   low = (low & ~(0x3ULL << 62)) | (0x2ULL << 62);

@@ -33,12 +33,16 @@ struct EventContext {
 /// event completed. kInvalidArgument when that is no JSON object.
 Result<std::string> wrap(const EventContext& context, std::string_view data, const MessageMetadata& metadata);
 
-/// What a subscriber with `rawPayload` gets.
-std::string wrap_raw(const EventContext& context, std::string_view data);
+/// The event around what a subscriber with `rawPayload` gets.
+JsonValue raw_event(const EventContext& context, std::string_view data);
+
+/// The event as text.
+std::string to_text(const JsonValue& event);
 
 /// An id that is the same whenever the same request is carried out again, so that a repeated publish
-/// can be recognised; random when the request has no identity. Shaped as a version 4 UUID.
-std::string event_id(const RequestId& request);
+/// can be recognised; random when the request has no identity. `index` tells the events of one request
+/// apart. Shaped as a version 4 UUID.
+std::string event_id(const RequestId& request, std::uint64_t index = 0);
 
 /// The media type in lower case, without parameters.
 std::string media_type(std::string_view content_type);

@@ -107,7 +107,7 @@ TEST(CloudEventTest, ARawMessageIsWrappedForItsSubscriber) {
   raw.traceparent = {};
 
   EXPECT_EQ(
-      wrap_raw(raw, "hi"),
+      to_text(raw_event(raw, "hi")),
       R"({"data_base64":"aGk=","datacontenttype":"application/octet-stream","id":"the-id",)"
       R"("pubsubname":"pubsub","source":"Dapr","specversion":"1.0","topic":"orders","type":"com.dapr.event.sent"})");
 }

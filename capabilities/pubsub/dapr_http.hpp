@@ -17,4 +17,13 @@ Route publish_without_pubsub_route();
 Publish decode_publish(const sdk::Request& request);
 sdk::Response encode(const Publish& request, const PublishResult& result);
 
+/// POST or PUT /v1.0/publish/bulk/{pubsub}/{topic...}, and as it was first called.
+Route bulk_publish_route();
+Route bulk_publish_alpha_route();
+
+/// A JSON array of {"entryId","event","contentType","metadata"?}. The query's metadata counts for the
+/// entries that have any of their own, and not for the others.
+BulkPublish decode_bulk_publish(const sdk::Request& request);
+sdk::Response encode(const Publish& request, const BulkPublishResult& result);
+
 }  // namespace caisson::pubsub::dapr_http

@@ -2,144 +2,32 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <functional>
-#include <random>
+#include <map>
+#include <optional>
 #include <utility>
-#include <vector>
 
-#include "capabilities/pubsub/subscriptions.hpp"
+#include "bus/task_scope.hpp"
 
 namespace caisson::pubsub {
 
 namespace {
 
-constexpr std::size_t kAnswerLimit = 1024 * 1024;
 constexpr Nanos kDeadLetterTimeout = std::chrono::seconds(30);
+constexpr std::uint16_t kLastRpcCode = 16;
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
-bool is_token(std::string_view name) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !name.empty() && std::ranges::all_of(name, [&](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || kMarks.find(c) != std::string_view::npos;
-  });
-}
-
-/// Whether message metadata may become a header: it must be one, and not one of the call's own.
-bool may_be_header(std::string_view name, std::string_view value) {
-  for (const std::string_view own :
-       {"content-type", "content-length", "transfer-encoding", "connection", "host", "upgrade", "te", "trailer",
-        "expect", "dapr-api-token", "traceparent", "tracestate"}) {
-    if (name == own) return false;
-  }
-  const bool printable = std::ranges::none_of(
-      value, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; });
-  return is_token(name) && printable;
-}
-
-bool is_hex(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
-
-/// The event's own trace context, or the one beside the message.
-std::string trace_field(const JsonValue& event, const Message& message, std::string_view name, std::string_view older) {
-  for (const std::string_view member : {name, older}) {
-    const std::string_view value = event.text_of(member);
-    if (!value.empty()) return std::string(value);
-  }
-  const std::string* const beside = find_metadata(message.metadata, name);
-  return beside == nullptr ? std::string() : *beside;
-}
-
-}  // namespace
-
-/// A message as the app will see it.
-struct Deliverer::Event {
-  std::string body;
-  std::string path;
-  std::string query;
-  std::string traceparent;
-  std::string tracestate;
-  std::vector<std::pair<std::string, std::string>> headers;
-};
-
-DeliveryTarget::DeliveryTarget(std::string app_id, config::Subscription document, std::shared_ptr<PubsubComponent> of)
-    : app(std::move(app_id)),
-      subscription(std::move(document)),
-      router(subscription),
-      raw(wants_raw(subscription)),
-      component(std::move(of)) {}
-
-Deliverer::Deliverer(sdk::Context& context, sdk::Resiliency& resiliency, WallClock wall_clock)
-    : context_(context), resiliency_(resiliency), wall_clock_(std::move(wall_clock)) {}
-
-Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, Delivery delivery) {
-  const config::Subscription& subscription = target->subscription;
-  const std::string* const content_type = find_metadata(delivery.message.metadata, "contentType");
-  const bool opaque =
-      target->raw || (content_type != nullptr && media_type(*content_type) == "application/octet-stream");
-
-  JsonValue parsed = JsonValue::object();
-  if (!opaque) {
-    auto json = parse_json(delivery.message.data);
-    if (!json || !json->is_object()) {
-      co_return co_await dead_letter(*target, delivery, Verdict::kRetry, "it is not a JSON object");
-    }
-    parsed = *std::move(json);
-  }
-  if (has_expired(parsed, wall_clock_())) {
-    target->component->counters.dropped.add();
-    co_return co_await dead_letter(*target, delivery, Verdict::kAcknowledge, "it has expired");
-  }
-  const auto route = target->router.route(parsed);
-  if (!route) co_return co_await dead_letter(*target, delivery, Verdict::kAcknowledge, "no route takes it");
-
-  Event event;
-  const std::size_t question = route->find('?');
-  event.path = (route->starts_with('/') ? "" : "/") + route->substr(0, question);
-  if (question != std::string::npos) event.query = route->substr(question + 1);
-  event.tracestate = trace_field(parsed, delivery.message, "tracestate", "tracestate");
-  event.traceparent = trace_field(parsed, delivery.message, "traceparent", "traceid");
-  if (target->raw) {
-    const std::string id = event_id({});
-    const EventContext context{id,   target->app,       subscription.pubsub, subscription.topic,
-                               {},   event.traceparent, event.tracestate,    wall_clock_(),
-                               false};
-    event.body = wrap_raw(context, delivery.message.data);
-  } else {
-    event.body = delivery.message.data;
-  }
-  event.traceparent = child_traceparent(event.traceparent);
-  if (event.traceparent.empty()) event.tracestate.clear();
-  for (const auto& [name, value] : delivery.message.metadata) {
-    const std::string header = lower(name);
-    if (header != "pubsubname" && may_be_header(header, value)) event.headers.emplace_back(header, value);
-  }
-  event.headers.emplace_back("pubsubname", subscription.pubsub);
-  event.headers.emplace_back("content-type", "application/cloudevents+json");
-
-  Attempt outcome = co_await deliver_with_policy(*target, event);
-  co_return co_await settle(*target, delivery, std::move(outcome));
-}
-
-namespace {
+bool may_be_tried_again(Attempt::Kind kind) { return kind == Attempt::Kind::kFailed || kind == Attempt::Kind::kBroken; }
 
 /// What an attempt means to retries and breakers. An app that is away is no failure of the app's
 /// answers, and asking again is for the broker to do.
 sdk::Outcome outcome_of(const Result<Attempt>& attempt) {
   sdk::Outcome outcome;
   if (!attempt) return sdk::outcome_of(attempt.error());
-  outcome.failed = attempt->kind == Attempt::Kind::kFailed || attempt->kind == Attempt::Kind::kBroken;
+  outcome.failed = may_be_tried_again(attempt->kind);
   outcome.permanent = !outcome.failed;
   if (outcome.failed) outcome.error = Errc::kUnknown;
-  if (outcome.failed && attempt->status >= 300) {
+  const bool has_code = attempt->status >= 300 || (attempt->status > 0 && attempt->status <= kLastRpcCode);
+  if (outcome.failed && has_code) {
     outcome.code = attempt->status;
     outcome.error = Errc::kOk;
   }
@@ -148,79 +36,144 @@ sdk::Outcome outcome_of(const Result<Attempt>& attempt) {
 
 }  // namespace
 
-Task<Attempt> Deliverer::deliver_with_policy(const DeliveryTarget& target, const Event& event) {
+Deliverer::Deliverer(EventLoop& loop, sdk::Resiliency& resiliency, WallClock wall_clock)
+    : loop_(loop), resiliency_(resiliency), wall_clock_(std::move(wall_clock)) {}
+
+sdk::Policy Deliverer::policy_for(const DeliveryTarget& target) {
   const PubsubComponent& component = *target.component;
-  const sdk::Policy policy = resiliency_.component_inbound(target.app, component.name, component.type);
-  std::function<Task<Result<Attempt>>(Deadline)> attempt = [this, &target, &event](Deadline deadline) {
-    return call_app(target, event, deadline);
+  return resiliency_.component_inbound(target.app, component.name, component.type);
+}
+
+Deadline Deliverer::until(const DeliveryTarget& target, Deadline deadline) const {
+  const Nanos limit = target.component->processing_timeout;
+  return limit > Nanos::zero() ? deadline.earlier(loop_.deadline_in(limit)) : deadline;
+}
+
+// --- one ---
+
+Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, Delivery delivery) {
+  auto made = make_event(*target, delivery.message, wall_clock_());
+  if (auto* const undeliverable = std::get_if<Undeliverable>(&made)) {
+    auto refusing = refuse(*target, delivery, std::move(*undeliverable));
+    co_return co_await std::move(refusing);
+  }
+  const Event& event = std::get<Event>(made);
+  auto delivering = deliver_with_policy(*target, event);
+  Attempt outcome = co_await std::move(delivering);
+  auto settling = settle(*target, delivery, std::move(outcome));
+  co_return co_await std::move(settling);
+}
+
+Task<Attempt> Deliverer::deliver_with_policy(const DeliveryTarget& target, const Event& event) {
+  const sdk::Policy policy = policy_for(target);
+  std::function<Task<Result<Attempt>>(Deadline)> one = [this, &target, &event](Deadline deadline) {
+    return attempt(target, event, deadline);
   };
   std::function<sdk::Outcome(const Result<Attempt>&)> classify = outcome_of;
-  auto outcome = co_await policy.run<Attempt>(std::move(attempt), std::move(classify), Deadline::never());
+  auto outcome = co_await policy.run<Attempt>(std::move(one), std::move(classify), Deadline::never());
   if (outcome) co_return *std::move(outcome);
   co_return Attempt{Attempt::Kind::kHeld, 0, std::move(outcome).error().message};
 }
 
-Task<Result<Attempt>> Deliverer::call_app(const DeliveryTarget& target, const Event& event, Deadline deadline) {
-  std::vector<Field> headers;
-  for (const auto& [name, value] : event.headers) headers.push_back({name, value});
-  Envelope call;
-  call.target = "app";
-  call.app = target.app;
-  call.method = "POST";
-  call.path = event.path;
-  call.query = event.query;
-  call.traceparent = event.traceparent;
-  call.tracestate = event.tracestate;
-  call.headers = headers;
-  const Nanos limit = target.component->processing_timeout;
-  if (limit > Nanos::zero()) deadline = deadline.earlier(context_.loop().deadline_in(limit));
+Task<Result<Attempt>> Deliverer::attempt(const DeliveryTarget& target, const Event& event, Deadline deadline) {
   target.component->counters.delivered.add();
-  Result<Reply> reply = co_await context_.call(call, Buffer::copy_of(event.body), deadline);
-  Attempt attempt = co_await attempt_of(std::move(reply), deadline);
+  auto taking = target.receiver->take(event, until(target, deadline));
+  Attempt attempt = co_await std::move(taking);
   co_return Result<Attempt>(std::move(attempt));
 }
 
-Task<Attempt> Deliverer::attempt_of(Result<Reply> reply, Deadline deadline) {
-  if (!reply) {
-    Attempt attempt{Attempt::Kind::kFailed, 0, reply.error().message};
-    const Errc code = reply.error().code;
-    const bool nothing_sent = code == Errc::kUnavailable || code == Errc::kFailedPrecondition ||
-                              code == Errc::kResourceExhausted || code == Errc::kPermissionDenied;
-    // A link that breaks says kUnavailable as well: then the app may have got the message, and gets
-    // it again, as after any broken connection.
-    if (nothing_sent) attempt.kind = Attempt::Kind::kAway;
-    if (code == Errc::kUnknown || code == Errc::kCancelled) attempt.kind = Attempt::Kind::kBroken;
-    co_return attempt;
+// --- several ---
+
+/// Events of one path and how each of them fares.
+struct Deliverer::Batch {
+  std::vector<const Event*> events;
+  std::vector<std::size_t> places;  // among all deliveries
+  std::vector<std::optional<Attempt>> outcomes;
+};
+
+Task<std::vector<Verdict>> Deliverer::deliver_all(std::shared_ptr<const DeliveryTarget> target,
+                                                  std::vector<Delivery> deliveries) {
+  std::vector<std::variant<Event, Undeliverable>> made;
+  made.reserve(deliveries.size());
+  std::map<std::string_view, Batch> batches;
+  for (std::size_t i = 0; i < deliveries.size(); ++i) {
+    const auto& one = made.emplace_back(make_event(*target, deliveries[i].message, wall_clock_()));
+    const auto* const event = std::get_if<Event>(&one);
+    if (event == nullptr) continue;
+    Batch& batch = batches[event->path];
+    batch.events.push_back(event);
+    batch.places.push_back(i);
+    batch.outcomes.emplace_back();
   }
-  std::string body(reply->head.payload());
-  if (reply->head.streamed()) {
-    auto rest = co_await reply->rest.all(kAnswerLimit, deadline);
-    if (rest) {
-      body += *rest;
-    } else if (rest.error().code == Errc::kOutOfRange) {
-      body.clear();  // no verdict is that long
-    } else {
-      co_return Attempt{Attempt::Kind::kBroken, 0, rest.error().message};
+  for (auto& [path, batch] : batches) {
+    auto delivering = deliver_with_policy(*target, batch);
+    co_await std::move(delivering);
+  }
+
+  // Dead letters of one batch are published together.
+  std::vector<Verdict> verdicts(deliveries.size(), Verdict::kRetry);
+  struct Keep {
+    static Task<void> verdict(Task<Verdict> task, Verdict& to) { to = co_await std::move(task); }
+  };
+  TaskScope settling(loop_);
+  for (std::size_t i = 0; i < deliveries.size(); ++i) {
+    auto* const undeliverable = std::get_if<Undeliverable>(&made[i]);
+    if (undeliverable == nullptr) continue;
+    settling.spawn(Keep::verdict(refuse(*target, deliveries[i], std::move(*undeliverable)), verdicts[i]));
+  }
+  for (auto& [path, batch] : batches) {
+    for (std::size_t i = 0; i < batch.places.size(); ++i) {
+      const std::size_t place = batch.places[i];
+      Attempt outcome = *std::move(batch.outcomes[i]);
+      settling.spawn(Keep::verdict(settle(*target, deliveries[place], std::move(outcome)), verdicts[place]));
     }
   }
-  co_return read_app_answer(reply->head->status(), body);
+  auto joining = settling.join(Deadline::never());
+  co_await std::move(joining);
+  co_return verdicts;
 }
 
-Attempt read_app_answer(std::uint16_t status, std::string_view body) {
-  if (status == 404) return {Attempt::Kind::kDrop, status, "the app has no such route (404)"};
-  if (status < 200 || status > 299) {
-    return {Attempt::Kind::kFailed, status, fmt::format("the app answered {}", status)};
+Task<void> Deliverer::deliver_with_policy(const DeliveryTarget& target, Batch& batch) {
+  const sdk::Policy policy = policy_for(target);
+  std::function<Task<Result<Attempt>>(Deadline)> several = [this, &target, &batch](Deadline deadline) {
+    return attempt(target, batch, deadline);
+  };
+  std::function<sdk::Outcome(const Result<Attempt>&)> classify = outcome_of;
+  const auto outcome = co_await policy.run<Attempt>(std::move(several), std::move(classify), Deadline::never());
+  for (std::optional<Attempt>& one : batch.outcomes) {
+    const bool open = !one || may_be_tried_again(one->kind);
+    if (!outcome && open) one = Attempt{Attempt::Kind::kHeld, 0, outcome.error().message};
   }
-  const auto parsed = parse_json(body);
-  if (!parsed || !parsed->is_object()) return {Attempt::Kind::kSuccess, status, {}};
-  const JsonValue* const verdict = parsed->find_ignoring_case("status");
-  if (verdict == nullptr || !verdict->is_string()) return {Attempt::Kind::kSuccess, status, {}};
-  if (verdict->text.empty() || verdict->text == "SUCCESS") return {Attempt::Kind::kSuccess, status, {}};
-  if (verdict->text == "DROP") return {Attempt::Kind::kDrop, status, "the app said DROP"};
-  return {Attempt::Kind::kFailed, status, fmt::format("the app said {}", verdict->text.substr(0, 64))};
 }
 
-Task<Verdict> Deliverer::settle(const DeliveryTarget& target, Delivery& delivery, Attempt outcome) {
+/// Hands over what has not come to an end yet; what is worst of it speaks for the whole.
+Task<Result<Attempt>> Deliverer::attempt(const DeliveryTarget& target, Batch& batch, Deadline deadline) {
+  std::vector<const Event*> events;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < batch.events.size(); ++i) {
+    if (batch.outcomes[i] && !may_be_tried_again(batch.outcomes[i]->kind)) continue;
+    events.push_back(batch.events[i]);
+    places.push_back(i);
+  }
+  target.component->counters.delivered.add(events.size());
+  auto taking = target.receiver->take_all(std::move(events), until(target, deadline));
+  std::vector<Attempt> attempts = co_await std::move(taking);
+  Attempt whole;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (!may_be_tried_again(whole.kind)) whole = attempts[i];
+    batch.outcomes[places[i]] = std::move(attempts[i]);
+  }
+  co_return Result<Attempt>(std::move(whole));
+}
+
+// --- what becomes of it ---
+
+Task<Verdict> Deliverer::refuse(const DeliveryTarget& target, const Delivery& delivery, Undeliverable why) {
+  if (why.expired) target.component->counters.dropped.add();
+  return dead_letter(target, delivery, why.otherwise, std::move(why.reason));
+}
+
+Task<Verdict> Deliverer::settle(const DeliveryTarget& target, const Delivery& delivery, Attempt outcome) {
   PubsubCounters& counters = target.component->counters;
   if (outcome.kind == Attempt::Kind::kBroken) {
     if (delivery.attempt < kBrokenLimit) {
@@ -230,24 +183,34 @@ Task<Verdict> Deliverer::settle(const DeliveryTarget& target, Delivery& delivery
     }
     outcome.kind = Attempt::Kind::kFailed;
   }
+  Verdict otherwise = Verdict::kRetry;
   switch (outcome.kind) {
     case Attempt::Kind::kSuccess:
       counters.acknowledged.add();
       co_return Verdict::kAcknowledge;
-    case Attempt::Kind::kDrop:
+    case Attempt::Kind::kIgnored:
       counters.dropped.add();
-      co_return co_await dead_letter(target, delivery, Verdict::kAcknowledge, std::move(outcome.reason));
+      log_limit_.log(LogLevel::kWarning,
+                     fmt::format("app '{}', component '{}', topic '{}': a message is not taken and dropped: {}",
+                                 target.app, target.subscription.pubsub, target.subscription.topic, outcome.reason));
+      co_return Verdict::kAcknowledge;
     case Attempt::Kind::kAway:
       co_return Verdict::kGiveBack;
     case Attempt::Kind::kHeld:
       counters.retried.add();
       co_return Verdict::kRetry;
+    case Attempt::Kind::kDrop:
+      counters.dropped.add();
+      otherwise = Verdict::kAcknowledge;
+      break;
     default:
-      co_return co_await dead_letter(target, delivery, Verdict::kRetry, std::move(outcome.reason));
+      break;
   }
+  auto burying = dead_letter(target, delivery, otherwise, std::move(outcome.reason));
+  co_return co_await std::move(burying);
 }
 
-Task<Verdict> Deliverer::dead_letter(const DeliveryTarget& target, Delivery& delivery, Verdict otherwise,
+Task<Verdict> Deliverer::dead_letter(const DeliveryTarget& target, const Delivery& delivery, Verdict otherwise,
                                      std::string reason) {
   PubsubComponent& component = *target.component;
   const config::Subscription& subscription = target.subscription;
@@ -259,8 +222,9 @@ Task<Verdict> Deliverer::dead_letter(const DeliveryTarget& target, Delivery& del
     co_return otherwise;
   }
   std::string topic = component.rules.broker_topic(subscription.dead_letter_topic);
-  const Deadline deadline = context_.loop().deadline_in(kDeadLetterTimeout);
-  const auto published = co_await component.broker->publish(std::move(topic), delivery.message, deadline);
+  const Deadline deadline = loop_.deadline_in(kDeadLetterTimeout);
+  auto publishing = component.broker->publish(std::move(topic), delivery.message, deadline);
+  const auto published = co_await std::move(publishing);
   if (published) {
     component.counters.dead_lettered.add();
     co_return Verdict::kAcknowledge;
@@ -269,17 +233,6 @@ Task<Verdict> Deliverer::dead_letter(const DeliveryTarget& target, Delivery& del
                                                target.app, subscription.dead_letter_topic, published.error().message));
   component.counters.retried.add();
   co_return Verdict::kRetry;
-}
-
-std::string child_traceparent(std::string_view parent) {
-  // version(2)-trace id(32)-span id(16)-flags(2)
-  if (parent.size() < 55 || parent[2] != '-' || parent[35] != '-' || parent[52] != '-') return {};
-  const std::string_view trace = parent.substr(3, 32);
-  const std::string_view flags = parent.substr(53, 2);
-  const bool whole = is_hex(trace) && is_hex(flags) && is_hex(parent.substr(36, 16)) && is_hex(parent.substr(0, 2));
-  if (!whole || parent.starts_with("ff") || trace.find_first_not_of('0') == std::string_view::npos) return {};
-  thread_local std::mt19937_64 random{std::random_device{}()};
-  return fmt::format("00-{}-{:016x}-{}", trace, random() | 1, flags);
 }
 
 }  // namespace caisson::pubsub

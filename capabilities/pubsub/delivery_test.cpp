@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "capabilities/pubsub/http_app.hpp"
 #include "capabilities/pubsub/memory_broker.hpp"
 #include "capabilities/pubsub/testing/broker_fixture.hpp"
 #include "capabilities/pubsub/testing/fake_context.hpp"
@@ -18,7 +19,7 @@ constexpr std::string_view kTrace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7
 
 class DeliveryTest : public ::testing::Test {
  protected:
-  DeliveryTest() : resiliency_(context_.loop()), deliverer_(context_, resiliency_, [this] { return wall_; }) {
+  DeliveryTest() : resiliency_(context_.loop()), deliverer_(context_.loop(), resiliency_, [this] { return wall_; }) {
     component_ = std::make_shared<PubsubComponent>();
     component_->name = "pubsub";
     component_->type = "pubsub.in-memory";
@@ -28,8 +29,13 @@ class DeliveryTest : public ::testing::Test {
     subscription_.default_path = "/orders?x=1";
   }
 
+  std::shared_ptr<DeliveryTarget> make_target() {
+    return std::make_shared<DeliveryTarget>("shop", subscription_, Router(subscription_), component_,
+                                            std::make_shared<HttpApp>(context_, "shop", subscription_));
+  }
+
   Verdict deliver(std::string data, MessageMetadata metadata = {}, std::uint32_t attempt = 1) {
-    auto target = std::make_shared<DeliveryTarget>("shop", subscription_, component_);
+    auto target = make_target();
     Delivery delivery{"orders", Message{std::move(data), std::move(metadata)}, attempt};
     return run(context_.loop(), deliverer_.deliver(std::move(target), std::move(delivery)));
   }
@@ -159,7 +165,7 @@ TEST_F(DeliveryTest, ABrokenConnectionIsTriedAgainSoonUntilTheMessageItselfIsSus
 TEST_F(DeliveryTest, AnAppThatDoesNotAnswerInTimeHasFailed) {
   context_.hold = true;
   component_->processing_timeout = 60s;
-  auto target = std::make_shared<DeliveryTarget>("shop", subscription_, component_);
+  auto target = make_target();
   std::optional<Verdict> verdict;
   struct Keep {
     static Task<void> result(Task<Verdict> task, std::optional<Verdict>& out) { out = co_await std::move(task); }
@@ -182,7 +188,7 @@ TEST_F(DeliveryTest, TheInboundPolicyRetriesBeforeTheMessageIsGivenUp) {
   watch_dead_letters();
   configure_inbound_retries(2);
   context_.otherwise = {500, "", Errc::kOk};
-  auto target = std::make_shared<DeliveryTarget>("shop", subscription_, component_);
+  auto target = make_target();
   TaskScope scope(context_.loop());
   struct Run {
     static Task<void> it(Task<Verdict> task) { co_await std::move(task); }

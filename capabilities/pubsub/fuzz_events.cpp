@@ -7,7 +7,8 @@
 #include <utility>
 
 #include "capabilities/pubsub/cloud_event.hpp"
-#include "capabilities/pubsub/delivery.hpp"
+#include "capabilities/pubsub/event.hpp"
+#include "capabilities/pubsub/http_app.hpp"
 #include "capabilities/pubsub/routing.hpp"
 #include "capabilities/pubsub/subscriptions.hpp"
 
@@ -38,11 +39,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     if (before != after) std::abort();
   }
   if (const auto list = parse_subscribe_list(text)) {
-    for (const auto& one : subscriptions_of("app", {}, *list)) {
+    for (const auto& one : subscriptions_of("app", Paths::kRequired, {}, *list)) {
       [[maybe_unused]] const auto route = Router(one.document).route(JsonValue::object());
     }
   }
   [[maybe_unused]] const auto answer = read_app_answer(200, text);
+  if (read_bulk_answer(200, text, {"1", "2"}).size() != 2) std::abort();
   [[maybe_unused]] const auto moment = parse_rfc3339(text);
   [[maybe_unused]] const auto child = child_traceparent(text);
   return 0;

@@ -75,7 +75,7 @@ Task<Result<std::unique_ptr<Subscription>>> KafkaBroker::subscribe(SubscribeOpti
     events.recreated = [this] { events_.recreated.add(); };
     group = std::make_unique<KafkaGroup>(loop_, threads_, options_, name, std::move(events));
   }
-  std::unique_ptr<Subscription> subscription = group->subscribe(options.topic, std::move(handler));
+  std::unique_ptr<Subscription> subscription = group->subscribe(options.topic, std::move(handler), options.at_once);
   co_return Result<std::unique_ptr<Subscription>>(std::move(subscription));
 }
 

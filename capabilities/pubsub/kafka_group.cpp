@@ -39,8 +39,13 @@ struct KafkaGroup::Topic {
 /// One subscriber: runs handlers for what its group has in memory.
 class KafkaGroup::Member final : public Subscription {
  public:
-  Member(KafkaGroup& group, Topic& topic, Handler handler)
-      : group_(group), topic_(topic), handler_(std::move(handler)), scope_(group.loop_) {
+  Member(KafkaGroup& group, Topic& topic, Handler handler, std::size_t at_once)
+      : group_(group),
+        topic_(topic),
+        handler_(std::move(handler)),
+        at_once_(std::max(at_once, group.options_->concurrency)),
+        in_order_(group.options_->in_order && at_once == 1),
+        scope_(group.loop_) {
     topic_.members.push_back(this);
   }
 
@@ -53,8 +58,10 @@ class KafkaGroup::Member final : public Subscription {
 
   [[nodiscard]] bool has_room() const {
     // In order, each partition has one message with a handler; how many partitions there are is the limit.
-    return !draining_ && (group_.options_->in_order || held_.size() < group_.options_->concurrency);
+    return !draining_ && (in_order_ || held_.size() < at_once_);
   }
+  /// It gets a partition's message only when all before it are done.
+  [[nodiscard]] bool in_order() const { return in_order_; }
 
   void take(std::shared_ptr<Lane> lane, std::int64_t offset) {
     held_.emplace(lane, offset);
@@ -86,6 +93,8 @@ class KafkaGroup::Member final : public Subscription {
   KafkaGroup& group_;
   Topic& topic_;
   Handler handler_;
+  std::size_t at_once_;
+  bool in_order_;
   std::set<std::pair<std::shared_ptr<Lane>, std::int64_t>> held_;
   bool draining_ = false;
   WaitQueue changed_;
@@ -110,13 +119,13 @@ KafkaGroup::KafkaGroup(EventLoop& loop, KafkaThreads& threads, std::shared_ptr<c
 
 KafkaGroup::~KafkaGroup() { *alive_ = false; }
 
-std::unique_ptr<Subscription> KafkaGroup::subscribe(const std::string& topic, Handler handler) {
+std::unique_ptr<Subscription> KafkaGroup::subscribe(const std::string& topic, Handler handler, std::size_t at_once) {
   std::unique_ptr<Topic>& of = topics_[topic];
   if (of == nullptr) {
     of = std::make_unique<Topic>();
     of->name = topic;
   }
-  auto member = std::make_unique<Member>(*this, *of, std::move(handler));
+  auto member = std::make_unique<Member>(*this, *of, std::move(handler), at_once);
   topics_changed_soon();
   dispatch_soon(*of);
   return member;
@@ -277,7 +286,7 @@ void KafkaGroup::dispatch(Topic& topic) {
     Member* const taker = next_taker(topic);
     if (taker == nullptr) break;
     const std::shared_ptr<Lane> lane = turn->second;
-    const auto offset = lane->window.take(loop_.now(), options_->in_order);
+    const auto offset = lane->window.take(loop_.now(), taker->in_order());
     if (!offset) {
       ++idle;
       continue;

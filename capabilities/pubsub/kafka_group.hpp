@@ -36,8 +36,9 @@ class KafkaGroup {
              Events events);
   ~KafkaGroup();
 
-  /// The subscription must not outlive the group.
-  std::unique_ptr<Subscription> subscribe(const std::string& topic, Handler handler);
+  /// The subscription must not outlive the group. `at_once`: handlers, where the component says fewer; more
+  /// than 1 gives up the order within partitions.
+  std::unique_ptr<Subscription> subscribe(const std::string& topic, Handler handler, std::size_t at_once);
 
   [[nodiscard]] const std::optional<std::string>& trouble() const { return trouble_; }
 

@@ -15,17 +15,18 @@ struct MemoryBroker::Group {
   std::size_t members = 0;
 };
 
-/// One subscriber: takes from its group's queue, one message at a time.
+/// One subscriber: takes from its group's queue, one message at a time or as many as it asked for.
 class MemoryBroker::Member final : public Subscription {
  public:
-  Member(MemoryBroker& broker, std::pair<std::string, std::string> key, std::shared_ptr<Group> group, Handler handler)
+  Member(MemoryBroker& broker, std::pair<std::string, std::string> key, std::shared_ptr<Group> group, Handler handler,
+         std::size_t at_once)
       : broker_(broker),
         key_(std::move(key)),
         group_(std::move(group)),
         handler_(std::move(handler)),
         scope_(broker.loop_) {
     ++group_->members;
-    scope_.spawn(work());
+    for (std::size_t i = 0; i < at_once; ++i) scope_.spawn(work());
   }
 
   ~Member() override {
@@ -105,7 +106,8 @@ Task<Result<std::unique_ptr<Subscription>>> MemoryBroker::subscribe(SubscribeOpt
   std::pair<std::string, std::string> key(options.topic, options.group);
   std::shared_ptr<Group>& group = groups_[key];
   if (group == nullptr) group = std::make_shared<Group>();
-  std::unique_ptr<Subscription> member = std::make_unique<Member>(*this, std::move(key), group, std::move(handler));
+  std::unique_ptr<Subscription> member =
+      std::make_unique<Member>(*this, std::move(key), group, std::move(handler), options.at_once);
   co_return Result<std::unique_ptr<Subscription>>(std::move(member));
 }
 

@@ -13,7 +13,7 @@ namespace caisson::pubsub {
 
 /// `pubsub.in-memory`: for tests. Nothing is stored: a topic without a subscriber loses its
 /// messages, a handler's failure is only logged, and everything is gone with the process. One
-/// message at a time per subscriber.
+/// message at a time per subscriber, unless it asks for more.
 class MemoryBroker final : public Broker {
  public:
   /// Messages that wait for one group; more are an error to the publisher.

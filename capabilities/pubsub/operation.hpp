@@ -3,8 +3,10 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bus/deadline.hpp"
 #include "bus/wire.hpp"
@@ -37,6 +39,16 @@ struct Publish {
   Deadline deadline = Deadline::never();
 };
 
+/// One message of a bulk publish.
+struct BulkEntry {
+  /// Names the entry in the answer; must be there, and once only.
+  std::string id;
+  std::string content_type;
+  std::string data;
+  /// The request's metadata is part of it already, as far as the API says.
+  MessageMetadata metadata;
+};
+
 /// Why a publish was refused; each API has a table from it to its own codes.
 enum class PublishFailure : unsigned char {
   kNone,
@@ -44,16 +56,40 @@ enum class PublishFailure : unsigned char {
   kPubsubEmpty,
   kNotFound,
   kTopicEmpty,
-  kMetadata,    // rawPayload is no boolean
-  kCloudEvent,  // no CloudEvent can be made of the data
-  kForbidden,   // topic scoping
-  kBroker,      // the broker refused or cannot be reached, or the component is not ready
+  kMetadata,      // rawPayload is no boolean
+  kCloudEvent,    // no CloudEvent can be made of the data
+  kEntriesText,   // bulk: the body cannot be read
+  kEntriesEvent,  // bulk: an entry's event does not fit its content type
+  kEntriesId,     // bulk: an entry has no id, or another's
+  kForbidden,     // topic scoping
+  kBroker,        // the broker refused or cannot be reached, or the component is not ready
 };
 
 struct PublishResult {
   PublishFailure failure = PublishFailure::kNone;
   /// What went wrong, in words; for a person.
   std::string reason;
+};
+
+/// Several messages for one topic, begun in their order; the whole is not atomic.
+struct BulkPublish {
+  /// What all entries have in common; its data and content type are not used.
+  Publish common;
+  std::vector<BulkEntry> entries;
+  /// What the codec could not read of them; counts only once component and topic are known.
+  PublishResult unreadable;
+};
+
+/// Why an entry of a bulk publish was not published.
+struct FailedEntry {
+  std::string id;
+  std::string error;
+};
+
+struct BulkPublishResult {
+  /// kBroker: some entries, or all, were not published; `failed` names them.
+  PublishResult whole;
+  std::vector<FailedEntry> failed;
 };
 
 }  // namespace caisson::pubsub

@@ -101,7 +101,7 @@ Task<Result<std::unique_ptr<Subscription>>> RedisBroker::subscribe(SubscribeOpti
     consumer->start();
     consumers_.emplace(key, std::move(consumer));
   }
-  co_return consumers_.at(key)->add(std::move(handler));
+  co_return consumers_.at(key)->add(std::move(handler), options.at_once);
 }
 
 void RedisBroker::remove_if_deserted(Key key) {

@@ -28,8 +28,11 @@ bool is_group_gone(std::string_view text) {
 /// One subscriber: runs handlers for what the consumer holds.
 class RedisConsumer::Member final : public Subscription {
  public:
-  Member(RedisConsumer& consumer, Handler handler)
-      : consumer_(consumer), handler_(std::move(handler)), scope_(consumer.loop_) {
+  Member(RedisConsumer& consumer, Handler handler, std::size_t at_once)
+      : consumer_(consumer),
+        handler_(std::move(handler)),
+        at_once_(std::max(at_once, consumer.options_.concurrency)),
+        scope_(consumer.loop_) {
     consumer_.members_.push_back(this);
   }
 
@@ -39,7 +42,7 @@ class RedisConsumer::Member final : public Subscription {
   }
 
   [[nodiscard]] bool active() const { return !draining_; }
-  [[nodiscard]] bool has_room() const { return active() && running_.size() < consumer_.options_.concurrency; }
+  [[nodiscard]] bool has_room() const { return active() && running_.size() < at_once_; }
   void take(HeldMessages::Taken taken) {
     running_.insert(taken.id);
     scope_.spawn(handle(std::move(taken)));
@@ -68,6 +71,7 @@ class RedisConsumer::Member final : public Subscription {
 
   RedisConsumer& consumer_;
   Handler handler_;
+  std::size_t at_once_;
   std::set<StreamId> running_;
   bool draining_ = false;
   WaitQueue ended_;
@@ -104,8 +108,8 @@ void RedisConsumer::start() {
   scope_.spawn(renew_leases());
 }
 
-std::unique_ptr<Subscription> RedisConsumer::add(Handler handler) {
-  std::unique_ptr<Subscription> member = std::make_unique<Member>(*this, std::move(handler));
+std::unique_ptr<Subscription> RedisConsumer::add(Handler handler, std::size_t at_once) {
+  std::unique_ptr<Subscription> member = std::make_unique<Member>(*this, std::move(handler), at_once);
   // As for a consumer that begins: what failed before may well be taken now.
   held_.hurry(loop_.now());
   failed_.wake_all();

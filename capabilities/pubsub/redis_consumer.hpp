@@ -45,7 +45,8 @@ class RedisConsumer {
   ~RedisConsumer();
 
   void start();
-  std::unique_ptr<Subscription> add(Handler handler);
+  /// `at_once`: handlers, where the component says fewer.
+  std::unique_ptr<Subscription> add(Handler handler, std::size_t at_once);
 
   [[nodiscard]] bool has_members() const { return !members_.empty(); }
   [[nodiscard]] const std::string& topic() const { return topic_; }

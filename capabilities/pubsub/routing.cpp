@@ -76,9 +76,13 @@ class EventVariable final : public sdk::Record {
 
 }  // namespace
 
-Router::Router(const config::Subscription& subscription) : default_path_(subscription.default_path) {
+Router::Router(const config::Subscription& subscription, Paths paths) {
+  const bool may_be_empty = paths == Paths::kMayBeEmpty;
+  if (!subscription.default_path.empty() || (may_be_empty && subscription.rules.empty())) {
+    default_path_ = subscription.default_path;
+  }
   for (const config::RoutingRule& document : subscription.rules) {
-    if (document.path.empty()) continue;
+    if (document.path.empty() && !may_be_empty) continue;
     Rule rule;
     rule.path = document.path;
     if (!document.match.empty()) {
@@ -102,8 +106,7 @@ std::optional<std::string> Router::route(const JsonValue& event) const {
     const auto holds = rule.condition->test(variables);
     if (holds && *holds) return rule.path;
   }
-  if (!default_path_.empty()) return default_path_;
-  return std::nullopt;
+  return default_path_;
 }
 
 }  // namespace caisson::pubsub

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,19 +11,25 @@
 
 namespace caisson::pubsub {
 
+/// Whether a route must have a path: HTTP apps are called by it, gRPC apps only told.
+enum class Paths : std::uint8_t { kRequired, kMayBeEmpty };
+
 /// Chooses the path an event is delivered to: the first rule whose condition over `event` holds,
 /// else the default. A condition that cannot be evaluated for an event (it lacks the field) does
 /// not hold. Immutable.
 class Router {
  public:
-  explicit Router(const config::Subscription& subscription);
+  /// Nothing has a path.
+  Router() = default;
+  /// Where paths may be empty, a subscription without rules and default takes everything.
+  explicit Router(const config::Subscription& subscription, Paths paths = Paths::kRequired);
 
   /// Nothing: no rule holds, and there is no default.
   [[nodiscard]] std::optional<std::string> route(const JsonValue& event) const;
   /// What cannot be understood, in words; such a rule is passed over.
   [[nodiscard]] const std::string& problem() const { return problem_; }
   /// True when no event can have a path.
-  [[nodiscard]] bool empty() const { return rules_.empty() && default_path_.empty(); }
+  [[nodiscard]] bool empty() const { return rules_.empty() && !default_path_; }
 
  private:
   struct Rule {
@@ -30,7 +37,7 @@ class Router {
     std::string path;
   };
   std::vector<Rule> rules_;
-  std::string default_path_;
+  std::optional<std::string> default_path_;
   std::string problem_;
 };
 

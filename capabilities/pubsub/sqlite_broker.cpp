@@ -45,8 +45,12 @@ struct SqliteBroker::Group {
 /// One subscriber: runs handlers for what its group has in memory.
 class SqliteBroker::Member final : public Subscription {
  public:
-  Member(SqliteBroker& broker, Group& group, Handler handler)
-      : broker_(broker), group_(group), handler_(std::move(handler)), scope_(broker.loop_) {
+  Member(SqliteBroker& broker, Group& group, Handler handler, std::size_t at_once)
+      : broker_(broker),
+        group_(group),
+        handler_(std::move(handler)),
+        at_once_(std::max(at_once, broker.options_.concurrency)),
+        scope_(broker.loop_) {
     group_.members.push_back(this);
   }
 
@@ -55,7 +59,7 @@ class SqliteBroker::Member final : public Subscription {
     broker_.leave(group_, *this);
   }
 
-  [[nodiscard]] bool has_room() const { return !draining_ && held_.size() < broker_.options_.concurrency; }
+  [[nodiscard]] bool has_room() const { return !draining_ && held_.size() < at_once_; }
   void take(SqliteLog::Entry entry) {
     held_.insert(entry.id);
     scope_.spawn(handle(std::move(entry)));
@@ -84,6 +88,7 @@ class SqliteBroker::Member final : public Subscription {
   SqliteBroker& broker_;
   Group& group_;
   Handler handler_;
+  std::size_t at_once_;
   std::set<std::int64_t> held_;
   bool draining_ = false;
   WaitQueue changed_;
@@ -139,7 +144,7 @@ Task<Result<std::unique_ptr<Subscription>>> SqliteBroker::subscribe(SubscribeOpt
   auto join = [log = log_, topic = options.topic, name = options.group] { return log->join(topic, name); };
   CO_ASSIGN(const SqliteLog::GroupId id, co_await thread_->run(std::move(join), deadline));
   Group& group = group_of(id, options.topic);
-  std::unique_ptr<Subscription> member = std::make_unique<Member>(*this, group, std::move(handler));
+  std::unique_ptr<Subscription> member = std::make_unique<Member>(*this, group, std::move(handler), options.at_once);
   group.hungry = true;
   dispatch_soon(group);
   work_.wake_all();

@@ -4,7 +4,6 @@
 #include <charconv>
 
 #include "capabilities/pubsub/cloud_event.hpp"
-#include "capabilities/pubsub/routing.hpp"
 #include "sdk/component_set.hpp"
 
 namespace caisson::pubsub {
@@ -63,22 +62,6 @@ config::Subscription read_entry(const JsonValue& entry) {
   return subscription;
 }
 
-AppSubscription examine(const config::Subscription& document, bool programmatic) {
-  AppSubscription subscription;
-  subscription.document = document;
-  subscription.programmatic = programmatic;
-  const Router router(document);
-  subscription.problem = router.problem();
-  if (document.bulk) {
-    subscription.unusable = true;
-    subscription.problem = "bulkSubscribe is not served yet";
-  } else if (router.empty()) {
-    subscription.unusable = true;
-    if (subscription.problem.empty()) subscription.problem = "it has no route";
-  }
-  return subscription;
-}
-
 }  // namespace
 
 Result<std::vector<config::Subscription>> parse_subscribe_list(std::string_view json) {
@@ -95,20 +78,30 @@ Result<std::vector<config::Subscription>> parse_subscribe_list(std::string_view 
   return subscriptions;
 }
 
-std::vector<AppSubscription> subscriptions_of(std::string_view app,
+AppSubscription examine(const config::Subscription& document, Source source, Paths paths) {
+  AppSubscription subscription{document, source, Router(document, paths)};
+  subscription.problem = subscription.router.problem();
+  if (subscription.router.empty()) {
+    subscription.unusable = true;
+    if (subscription.problem.empty()) subscription.problem = "it has no route";
+  }
+  return subscription;
+}
+
+std::vector<AppSubscription> subscriptions_of(std::string_view app, Paths paths,
                                               const std::vector<config::Subscription>& declarative,
                                               const std::vector<config::Subscription>& programmatic) {
   std::vector<AppSubscription> all;
-  const auto add = [&](const config::Subscription& document, bool by_program) {
+  const auto add = [&](const config::Subscription& document, Source source) {
     const bool known = std::ranges::any_of(all, [&](const AppSubscription& other) {
       return other.document.pubsub == document.pubsub && other.document.topic == document.topic;
     });
-    if (!known) all.push_back(examine(document, by_program));
+    if (!known) all.push_back(examine(document, source, paths));
   };
-  for (const config::Subscription& document : programmatic) add(document, true);
+  for (const config::Subscription& document : programmatic) add(document, Source::kProgrammatic);
   for (const config::Subscription& document : declarative) {
     const bool in_scope = document.scopes.empty() || std::ranges::find(document.scopes, app) != document.scopes.end();
-    if (in_scope) add(document, false);
+    if (in_scope) add(document, Source::kDeclarative);
   }
   return all;
 }
@@ -124,10 +117,12 @@ bool same_subscription(const config::Subscription& a, const config::Subscription
   };
   return a.pubsub == b.pubsub && a.topic == b.topic && a.default_path == b.default_path &&
          a.dead_letter_topic == b.dead_letter_topic && a.metadata == b.metadata && a.bulk == b.bulk &&
+         a.bulk_max_messages == b.bulk_max_messages && a.bulk_max_await == b.bulk_max_await &&
          std::ranges::equal(a.rules, b.rules, same_rule);
 }
 
 void write_metadata(JsonWriter& json, std::string_view app, const AppSubscription& subscription) {
+  constexpr const char* kNames[] = {"DECLARATIVE", "PROGRAMMATIC", "STREAMING"};
   const config::Subscription& document = subscription.document;
   json.begin_object();
   json.key("appId").value(app);
@@ -146,7 +141,7 @@ void write_metadata(JsonWriter& json, std::string_view app, const AppSubscriptio
   if (!document.default_path.empty()) json.begin_object().key("path").value(document.default_path).end_object();
   json.end_array();
   json.key("deadLetterTopic").value(document.dead_letter_topic);
-  json.key("type").value(subscription.programmatic ? "PROGRAMMATIC" : "DECLARATIVE");
+  json.key("type").value(kNames[static_cast<std::size_t>(subscription.source)]);
   json.end_object();
 }
 

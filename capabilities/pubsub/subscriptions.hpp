@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,16 +8,21 @@
 #include "bus/json_writer.hpp"
 #include "bus/result.hpp"
 #include "capabilities/pubsub/json_value.hpp"
+#include "capabilities/pubsub/routing.hpp"
 #include "config-cache/documents.hpp"
 
 namespace caisson::pubsub {
 
-/// One subscription of one app, wherever it came from.
+/// Where a subscription came from.
+enum class Source : std::uint8_t { kDeclarative, kProgrammatic, kStreaming };
+
+/// One subscription of one app.
 struct AppSubscription {
   config::Subscription document;
-  bool programmatic = false;
+  Source source = Source::kDeclarative;
+  Router router;
   /// Why it does not do, or not all of, what it says; empty: it does.
-  std::string problem;
+  std::string problem{};
   /// It cannot be carried out at all: nothing is fetched, so nothing is lost.
   bool unusable = false;
 };
@@ -27,9 +33,12 @@ Result<std::vector<config::Subscription>> parse_subscribe_list(std::string_view 
 
 /// What the app subscribes to: a programmatic entry stands before a declarative one of the same
 /// component and topic, among several the first counts; documents scoped to other apps are left out.
-std::vector<AppSubscription> subscriptions_of(std::string_view app,
+std::vector<AppSubscription> subscriptions_of(std::string_view app, Paths paths,
                                               const std::vector<config::Subscription>& declarative,
                                               const std::vector<config::Subscription>& programmatic);
+
+/// The same of one subscription.
+AppSubscription examine(const config::Subscription& document, Source source, Paths paths);
 
 /// The subscriber wants the bytes as published, in an event around them.
 bool wants_raw(const config::Subscription& subscription);

@@ -65,22 +65,22 @@ TEST(SubscriptionsTest, WhatIsNoListIsRefused) {
 TEST(SubscriptionsTest, AProgrammaticEntryReplacesADeclarativeOneOfTheSameTopic) {
   auto scoped = subscription("p", "c", "/c");
   scoped.scopes = {"other"};
-  const auto all = subscriptions_of("shop",
+  const auto all = subscriptions_of("shop", Paths::kRequired,
                                     {subscription("p", "a", "/declared"), subscription("p", "b", "/first"),
                                      subscription("p", "b", "/second"), scoped},
                                     {subscription("p", "a", "/programmed")});
 
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(all[0].document.default_path, "/programmed");
-  EXPECT_TRUE(all[0].programmatic);
+  EXPECT_EQ(all[0].source, Source::kProgrammatic);
   EXPECT_EQ(all[1].document.default_path, "/first");
-  EXPECT_FALSE(all[1].programmatic);
+  EXPECT_EQ(all[1].source, Source::kDeclarative);
 }
 
 TEST(SubscriptionsTest, ARuleThatCannotBeUnderstoodIsReportedAndTheDefaultTaken) {
   auto document = subscription("p", "a", "/default");
   document.rules = {{"event.type ===", "/never"}};
-  const auto all = subscriptions_of("shop", {document}, {});
+  const auto all = subscriptions_of("shop", Paths::kRequired, {document}, {});
   ASSERT_EQ(all.size(), 1U);
 
   EXPECT_NE(all[0].problem.find("event.type ==="), std::string::npos);
@@ -92,7 +92,7 @@ TEST(SubscriptionsTest, WithoutAnyUsableRouteNothingIsFetched) {
   auto document = subscription("p", "a", "");
   document.rules = {{"((", "/never"}};
 
-  EXPECT_TRUE(subscriptions_of("shop", {document}, {})[0].unusable);
+  EXPECT_TRUE(subscriptions_of("shop", Paths::kRequired, {document}, {})[0].unusable);
 }
 
 TEST(SubscriptionsTest, MetadataListsRulesWithTheDefaultLast) {
@@ -100,7 +100,7 @@ TEST(SubscriptionsTest, MetadataListsRulesWithTheDefaultLast) {
   document.rules = {{"event.type == \"x\"", "/x"}};
   JsonWriter json;
 
-  write_metadata(json, "shop", AppSubscription{document, true, {}, false});
+  write_metadata(json, "shop", examine(document, Source::kProgrammatic, Paths::kRequired));
 
   EXPECT_EQ(
       json.text(),
