@@ -50,6 +50,9 @@ Response rpc_response(const RpcStatus& status);
 
 /// How a stream ends.
 BodyEnd rpc_end(const RpcStatus& status);
+/// A header of a resumable stream. In the answer's head: what the stream is taken up by when this process goes
+/// away. In a request: that of the stream it takes up; whose client knows what it was told before.
+inline constexpr std::string_view kResumeToken = "caisson-resume-token";
 /// Answers a call on a streaming route with a status and no message.
 Task<void> refuse_stream(Request request, RpcStatus status);
 
