@@ -21,7 +21,7 @@ using caisson::testing::run_until;
 class CompartmentProcessesTest : public ::testing::Test {
  protected:
   CompartmentProcessesTest() {
-    for (const char* name : {"gateway", "state", "pubsub", "config", "invoke", "secrets", "pubsub-kafka"}) {
+    for (const char* name : {"gateway", "state", "pubsub", "config", "invoke", "secrets", "lock", "pubsub-kafka"}) {
       const std::string path = dir / ("caisson-" + std::string(name));
       EXPECT_TRUE(write_file(path, "#!/bin/sh\nexec tail -f /dev/null\n"));
       EXPECT_EQ(::chmod(path.c_str(), 0700), 0);

@@ -17,7 +17,7 @@ TEST(EnvironmentTest, OnlyTheGatewayIsGivenTheTokens) {
                                   {"DAPR_API_TOKEN", "in"},
                                   {"APP_API_TOKEN", "out"}}));
 
-  for (const char* process : {"state", "pubsub", "config", "invoke", "secrets", "anything"}) {
+  for (const char* process : {"state", "pubsub", "config", "invoke", "secrets", "lock", "anything"}) {
     const Environment other = environment_for(process, kAll, {"DAPR_API_TOKEN", "APP_API_TOKEN"});
     EXPECT_FALSE(other.contains("DAPR_API_TOKEN")) << process;
     EXPECT_FALSE(other.contains("APP_API_TOKEN")) << process;
@@ -26,7 +26,7 @@ TEST(EnvironmentTest, OnlyTheGatewayIsGivenTheTokens) {
 }
 
 TEST(EnvironmentTest, ProcessesThatOpenComponentsAreGivenWhatComponentsMayReferTo) {
-  for (const char* process : {"state", "pubsub", "secrets"}) {
+  for (const char* process : {"state", "pubsub", "secrets", "lock"}) {
     EXPECT_TRUE(environment_for(process, kAll, {}).contains("REDIS_PASSWORD")) << process;
   }
 }

@@ -47,7 +47,7 @@ Result<void> check_transport(const std::string& transport) {
 
 }  // namespace
 
-std::vector<std::string> Plan::capabilities() { return {"config", "state", "pubsub", "invoke", "secrets"}; }
+std::vector<std::string> Plan::capabilities() { return {"config", "state", "pubsub", "invoke", "secrets", "lock"}; }
 
 Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment environment) {
   TRY(check_transport(options.transport));

@@ -21,7 +21,7 @@ using testing::HasSubstr;
 class PlanTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"gateway", "state", "pubsub", "config", "invoke", "secrets"}) {
+    for (const char* name : {"gateway", "state", "pubsub", "config", "invoke", "secrets", "lock"}) {
       const std::string path = dir / ("caisson-" + std::string(name));
       ASSERT_TRUE(write_file(path, ""));
       ASSERT_EQ(::chmod(path.c_str(), 0700), 0);

@@ -9,7 +9,7 @@ case $from in
   source)
     ./scripts/install-packages.sh
     ./scripts/build.sh release caisson caisson-gateway caisson-state caisson-pubsub caisson-config \
-      caisson-invoke caisson-secrets caisson-pubsub-kafka
+      caisson-invoke caisson-secrets caisson-lock caisson-pubsub-kafka
     strip build/release/bin/caisson*
     ;;
   prebuilt)

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 namespace caisson::sdk {
@@ -51,6 +53,24 @@ Result<std::string> move_aside(const std::string& path, const std::string& utc) 
     }
   }
   return target;
+}
+
+Result<std::string> database_path(const Context& context, const ComponentSpec& spec) {
+  const std::string text = spec.metadata.get("connectionString");
+  std::string_view given = text;
+  if (given.starts_with("file:")) given.remove_prefix(5);
+  given = given.substr(0, given.find('?'));
+  if (!given.empty()) return std::string(given);
+  if (context.data_dir().empty()) {
+    return Error{Errc::kInvalidArgument, "metadata 'connectionString' is empty, and there is no data directory"};
+  }
+  if (spec.name.find('/') != std::string::npos) {
+    return Error{Errc::kInvalidArgument, "a component's name must not hold '/'"};
+  }
+  if (::mkdir(context.data_dir().c_str(), 0700) != 0 && errno != EEXIST) {
+    return Error{Errc::kUnavailable, fmt::format("{}: {}", context.data_dir(), std::strerror(errno))};
+  }
+  return fmt::format("{}/{}.db", context.data_dir(), spec.name);
 }
 
 }  // namespace caisson::sdk

@@ -3,6 +3,8 @@
 #include <string>
 
 #include "bus/result.hpp"
+#include "sdk/capability.hpp"
+#include "sdk/component_set.hpp"
 
 namespace caisson::sdk {
 
@@ -26,5 +28,10 @@ class FileLock {
 /// Renames a database with its -wal and -shm files to `PATH.damaged-<UTC time>`, so that nothing of
 /// it is lost and SQLite can still be pointed at it; gives the new name. `utc` is "20261121T084755Z".
 Result<std::string> move_aside(const std::string& path, const std::string& utc);
+
+/// The file of an embedded component: its metadata `connectionString` ("PATH" or "file:PATH?options", whose
+/// options are ignored), else COMPONENT.db in the process's data directory, which is made where it is missing.
+/// kInvalidArgument when there is neither.
+Result<std::string> database_path(const Context& context, const ComponentSpec& spec);
 
 }  // namespace caisson::sdk

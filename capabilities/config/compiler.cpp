@@ -14,7 +14,7 @@ namespace caisson::config {
 namespace {
 
 /// These are published also when they are empty: a capability is ready only with a generation.
-constexpr std::string_view kAlways[] = {"state", "pubsub", "secrets", "invoke", "config", "gateway"};
+constexpr std::string_view kAlways[] = {"state", "pubsub", "secrets", "invoke", "lock", "config", "gateway"};
 
 struct Category {
   std::string_view name;

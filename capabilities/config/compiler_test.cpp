@@ -59,7 +59,7 @@ TEST(CompilerTest, ASecretReferenceStaysAReference) {
 TEST(CompilerTest, EveryCapabilityGetsAGenerationEvenAnEmptyOne) {
   const Compiled compiled = compile({});
 
-  for (const std::string name : {"state", "pubsub", "secrets", "invoke", "gateway", "config"}) {
+  for (const std::string name : {"state", "pubsub", "secrets", "invoke", "lock", "gateway", "config"}) {
     ASSERT_TRUE(compiled.audiences.contains(name)) << name;
     EXPECT_EQ(compiled.audiences.at(name).audience, name);
   }

@@ -1,15 +1,14 @@
 #include "capabilities/pubsub/make_broker.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 
 #include "capabilities/pubsub/memory_broker.hpp"
 #include "capabilities/pubsub/option_reading.hpp"
 #include "capabilities/pubsub/redis_broker.hpp"
 #include "capabilities/pubsub/sqlite_broker.hpp"
+#include "sdk/database_file.hpp"
 
 namespace caisson::pubsub {
 
@@ -17,28 +16,10 @@ namespace {
 
 using Made = Result<std::shared_ptr<Broker>>;
 
-/// "file:PATH?options" and plain paths; the options are the embedded broker's own business.
-std::string path_of(std::string_view connection) {
-  if (connection.starts_with("file:")) connection.remove_prefix(5);
-  return std::string(connection.substr(0, connection.find('?')));
-}
-
-Result<std::string> read_path(const sdk::Context& context, const sdk::ComponentSpec& spec) {
-  const std::string given = path_of(spec.metadata.get("connectionString"));
-  if (!given.empty()) return given;
-  if (context.data_dir().empty()) {
-    return Error{Errc::kInvalidArgument, "metadata 'connectionString' is empty, and there is no data directory"};
-  }
-  if (::mkdir(context.data_dir().c_str(), 0700) != 0 && errno != EEXIST) {
-    return Error{Errc::kUnavailable, fmt::format("{}: {}", context.data_dir(), std::strerror(errno))};
-  }
-  return fmt::format("{}/{}.db", context.data_dir(), spec.name);
-}
-
 Result<SqliteBroker::Options> read_options(const sdk::Context& context, const sdk::ComponentSpec& spec) {
   SqliteBroker::Options options;
   options.component = spec.name;
-  ASSIGN(options.path, read_path(context, spec));
+  ASSIGN(options.path, sdk::database_path(context, spec));
   ASSIGN(options.redeliver_interval, read_span(spec.metadata, "redeliverInterval", options.redeliver_interval));
   ASSIGN(const std::int64_t concurrency, read_count(spec.metadata, "concurrency", 10, 1));
   ASSIGN(const std::int64_t depth, read_count(spec.metadata, "queueDepth", 100, 1));

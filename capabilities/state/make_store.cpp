@@ -88,7 +88,7 @@ Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, 
     }
   }
   const char* const app_namespace = std::getenv("NAMESPACE");
-  CO_ASSIGN(KeyPrefix prefix, KeyPrefix::parse(spec.metadata, app_namespace == nullptr ? "" : app_namespace));
+  CO_ASSIGN(sdk::KeyPrefix prefix, sdk::KeyPrefix::parse(spec.metadata, app_namespace == nullptr ? "" : app_namespace));
   CO_ASSIGN(const std::int64_t ttl, spec.metadata.get_int("ttlInSeconds", 0));
 
   auto task = type->open(context, spec, deadline);

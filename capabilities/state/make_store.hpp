@@ -3,17 +3,17 @@
 #include <memory>
 #include <string>
 
-#include "capabilities/state/key_prefix.hpp"
 #include "capabilities/state/store.hpp"
 #include "sdk/capability.hpp"
 #include "sdk/component_set.hpp"
+#include "sdk/key_prefix.hpp"
 
 namespace caisson::state {
 
 /// A state component: a store with what its metadata says for every store alike.
 class StateComponent final : public sdk::Component {
  public:
-  StateComponent(std::unique_ptr<Store> opened, KeyPrefix key_prefix, std::int64_t ttl_seconds)
+  StateComponent(std::unique_ptr<Store> opened, sdk::KeyPrefix key_prefix, std::int64_t ttl_seconds)
       : store(std::move(opened)), prefix(std::move(key_prefix)), default_ttl_seconds(ttl_seconds) {}
 
   [[nodiscard]] std::vector<std::string> capabilities() const override { return store->features(); }
@@ -21,7 +21,7 @@ class StateComponent final : public sdk::Component {
   [[nodiscard]] std::string note() const override { return store->note(); }
 
   const std::unique_ptr<Store> store;
-  const KeyPrefix prefix;
+  const sdk::KeyPrefix prefix;
   /// For items that say nothing; zero: none.
   const std::int64_t default_ttl_seconds;
 };

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "capabilities/state/ledger.hpp"
 #include "capabilities/state/redis_script.hpp"
+#include "sdk/redis/replication.hpp"
 
 namespace caisson::state {
 
@@ -193,14 +193,7 @@ Task<std::int64_t> RedisStore::replicas(Deadline deadline) {
   if (!replicas_ || loop_.now() - replicas_counted_ > kReplicasCountedEvery) {
     auto task = client_.ask(Command{"INFO", "replication"}, deadline);
     const auto info = co_await std::move(task);
-    constexpr std::string_view kName = "connected_slaves:";
-    const std::size_t at = info ? info->text.find(kName) : std::string::npos;
-    std::int64_t count = 0;
-    if (at != std::string::npos) {
-      const std::string_view number = std::string_view(info->text).substr(at + kName.size());
-      std::from_chars(number.data(), number.data() + number.size(), count);
-    }
-    replicas_ = count;
+    replicas_ = info ? redis::connected_replicas(info->text) : 0;
     replicas_counted_ = loop_.now();
   }
   co_return *replicas_;

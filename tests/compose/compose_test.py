@@ -42,7 +42,8 @@ class TopologyTest:
     FILES = ()
     # Which kinds of request a container serves itself; the others must not notice anything.
     OWN = {"gateway": None, "state": {"state-get", "state-set"}, "pubsub": {"publish"}, "invoke": {"invoke"},
-           "secrets": {"secrets"}, "config": {"configuration"}, "app": {"invoke"}, "redis": {"configuration"}}
+           "secrets": {"secrets"}, "lock": {"lock"}, "config": {"configuration"}, "app": {"invoke"},
+           "redis": {"configuration"}}
 
     @classmethod
     def setUpClass(cls):
@@ -62,6 +63,8 @@ class TopologyTest:
         self.assertEqual(self.client.get("/v1.0/state/statestore/cart").json(), 3)
         self.assertEqual(self.client.get("/v1.0/secrets/vault/redis:password").json(),
                          {"redis:password": "correct horse"})
+        self.assertEqual(self.client.post("/v1.0-alpha1/lock/lockstore", {
+            "resourceId": "cart", "lockOwner": "me", "expiryInSeconds": 1}).json(), {"success": True})
         engine.docker("exec", self.topology.container("redis"), "redis-cli", "set", "theme", "dark")
         wait_for("the configuration API", lambda: self.client.get("/v1.0/configuration/settings?key=theme")
                  .json()["theme"]["value"] == "dark")
@@ -189,7 +192,7 @@ class PodTest(TopologyTest, unittest.TestCase):
         self.assertEqual(set(codes.values()), {0}, codes)
 
     def test_sigterm_to_all_in_any_order_drains_without_an_error(self):
-        capabilities = ["config", "state", "pubsub", "invoke", "secrets"]
+        capabilities = ["config", "state", "pubsub", "invoke", "secrets", "lock"]
         for order in ([["gateway", *capabilities]], [capabilities, ["gateway"]], [["gateway"], capabilities]):
             with self.subTest(order=order):
                 with Load(self.topology, f"end-{len(order)}-{order[0][0]}") as load:

@@ -17,7 +17,7 @@ from runtime import BIN, ROOT, wait_for  # noqa: E402
 
 DEBIAN = "debian:bookworm-slim"
 PROGRAMS = ("caisson", "caisson-gateway", "caisson-config", "caisson-state", "caisson-pubsub", "caisson-invoke",
-            "caisson-secrets", "caisson-pubsub-kafka")
+            "caisson-secrets", "caisson-pubsub-kafka", "caisson-lock")
 # As in the official image: the user of redis:7, and who owns /data.
 REDIS = f"""FROM {DEBIAN}
 RUN apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools \

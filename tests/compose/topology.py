@@ -118,6 +118,8 @@ class Load:
             "publish": self.publish,
             "invoke": lambda c, n: self.expect(c.get("/v1.0/invoke/shop/method/healthz"), 200),
             "secrets": lambda c, n: self.expect(c.get("/v1.0/secrets/vault/redis:password"), 200),
+            "lock": lambda c, n: self.expect(c.post("/v1.0-alpha1/lock/lockstore", {
+                "resourceId": f"{self.prefix}-{n}", "lockOwner": "load", "expiryInSeconds": 1}), 200),
             "configuration": lambda c, n: self.expect(c.get("/v1.0/configuration/settings?key=none"), 204),
             "metadata": lambda c, n: self.expect(c.get("/v1.0/metadata"), 200),
             "health": lambda c, n: self.expect(c.get("/v1.0/healthz"), 204),

@@ -228,8 +228,8 @@ class EnvironmentTest(unittest.TestCase):
         tokens = {"DAPR_API_TOKEN": "in-canary-7", "APP_API_TOKEN": "out-canary-8"}
         with Runtime(environment=tokens, wait=False, resources={
                 "s.yaml": component("env", "secretstores.local.env")}) as runtime:
-            wait_for("all run", lambda: len(runtime.left_behind()) == 6)
-            for name in ("state", "pubsub", "config", "invoke", "secrets"):
+            wait_for("all run", lambda: len(runtime.left_behind()) == 7)
+            for name in ("state", "pubsub", "config", "invoke", "secrets", "lock"):
                 with open(f"/proc/{runtime.pid(name)}/environ", "rb") as file:
                     self.assertNotIn(b"canary", file.read(), name)
 

@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = os.environ.get("CAISSON_BIN", os.path.join(ROOT, "build", "release", "bin"))
 # Sanitizer builds on a busy machine are slow; a test that hangs is still ended.
 PATIENCE = float(os.environ.get("CAISSON_TEST_PATIENCE", "30"))
-CAPABILITIES = ("config", "state", "pubsub", "invoke", "secrets")
+CAPABILITIES = ("config", "state", "pubsub", "invoke", "secrets", "lock")
 
 
 class NotInTime(AssertionError):

@@ -58,7 +58,7 @@ class CanaryTest(unittest.TestCase):
             wait_for("the component is up", lambda: runtime.http.get(
                 "/v1.0/healthz?require=s").status == 204)
 
-            pids = {name: runtime.pid(name) for name in ("gateway", "config", "state", "pubsub", "invoke", "secrets")}
+            pids = {name: runtime.pid(name) for name in ("gateway", "config", "state", "pubsub", "invoke", "secrets", "lock")}
             having = {name for name, pid in pids.items() if holds(pid, CANARY.encode())}
             written = files_with(runtime.folder, CANARY.encode())
 

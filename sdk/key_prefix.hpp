@@ -1,22 +1,24 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "bus/result.hpp"
 #include "sdk/component_set.hpp"
 
-namespace caisson::state {
+namespace caisson::sdk {
 
-/// What a store puts before the keys of an app, from its metadata `keyPrefix`: "appid" (default),
-/// "name", "namespace", "none", or any other text as it is, in lower case.
+/// What a component puts before the keys of an app, from its metadata `keyPrefix`: "appid" (default),
+/// "name", "namespace" (state alone), "none", or any other text as it is, in lower case. As Dapr does.
 class KeyPrefix {
  public:
   KeyPrefix() = default;
 
-  /// `app_namespace` is what "namespace" means; where it is empty, that means "appid".
-  /// kInvalidArgument for a text with the separator in it.
-  static Result<KeyPrefix> parse(const sdk::Metadata& metadata, std::string app_namespace);
+  /// `app_namespace` is what "namespace" means; where it is empty, that means "appid", and where it is
+  /// nullopt, "namespace" is a text like any other. kInvalidArgument for a text with the separator in it.
+  static Result<KeyPrefix> parse(const Metadata& metadata, std::optional<std::string> app_namespace);
 
   /// The key as it is stored. kInvalidArgument for a key that holds the separator.
   [[nodiscard]] Result<std::string> stored_key(std::string_view app, std::string_view store,
@@ -32,4 +34,4 @@ class KeyPrefix {
 
 inline constexpr std::string_view kKeySeparator = "||";
 
-}  // namespace caisson::state
+}  // namespace caisson::sdk

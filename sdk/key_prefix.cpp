@@ -1,8 +1,8 @@
-#include "capabilities/state/key_prefix.hpp"
+#include "sdk/key_prefix.hpp"
 
 #include <fmt/format.h>
 
-namespace caisson::state {
+namespace caisson::sdk {
 
 namespace {
 
@@ -10,7 +10,7 @@ bool holds_separator(std::string_view text) { return text.find(kKeySeparator) !=
 
 }  // namespace
 
-Result<KeyPrefix> KeyPrefix::parse(const sdk::Metadata& metadata, std::string app_namespace) {
+Result<KeyPrefix> KeyPrefix::parse(const Metadata& metadata, std::optional<std::string> app_namespace) {
   std::string text = metadata.get("keyPrefix");
   for (char& c : text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -21,9 +21,9 @@ Result<KeyPrefix> KeyPrefix::parse(const sdk::Metadata& metadata, std::string ap
     prefix.strategy_ = Strategy::kStore;
   } else if (text == "none") {
     prefix.strategy_ = Strategy::kNone;
-  } else if (text == "namespace") {
-    prefix.strategy_ = app_namespace.empty() ? Strategy::kApp : Strategy::kNamespace;
-    prefix.text_ = std::move(app_namespace);
+  } else if (text == "namespace" && app_namespace) {
+    prefix.strategy_ = app_namespace->empty() ? Strategy::kApp : Strategy::kNamespace;
+    prefix.text_ = *std::move(app_namespace);
   } else {
     if (holds_separator(text)) {
       return Error{Errc::kInvalidArgument, fmt::format("metadata 'keyPrefix': '{}' can't contain '||'", text)};
@@ -57,4 +57,4 @@ std::string KeyPrefix::prefix(std::string_view app, std::string_view store) cons
   return std::string(app);
 }
 
-}  // namespace caisson::state
+}  // namespace caisson::sdk
