@@ -5,11 +5,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import unittest
 
-from redis_server import free_port
 from runtime import BIN, PATIENCE, App, Client, Daprd, component, wait_for
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from servers import free_ports  # noqa: E402
 
 READY = "dapr initialized. Status: Running. Init Elapsed "
 
@@ -77,7 +80,7 @@ class CommandLineTest(unittest.TestCase):
 
 class StartTest(unittest.TestCase):
     def test_it_says_that_it_runs_once_the_app_listens(self):
-        port = free_port()
+        port = free_ports(1)[0]
         with Daprd(flags=["--app-port", str(port)], wait=False) as runtime:
             wait_for("it waits for the app", lambda: f"waiting on port {port}." in runtime.log())
             self.assertNotIn(READY, runtime.log())
@@ -105,7 +108,7 @@ class StartTest(unittest.TestCase):
 
     def test_several_on_one_host_do_not_meet(self):
         with Daprd(own_folders=True, app_id="one", wait=False) as first:
-            flags = ["--dapr-http-port", str(free_port())]
+            flags = ["--dapr-http-port", str(free_ports(1)[0])]
             with Daprd(own_folders=True, app_id="one", flags=flags, wait=False, folder=first.folder) as second, \
                     Daprd(own_folders=True, app_id="two", wait=False, folder=first.folder) as third:
                 wait_for("all run", lambda: first.log().count(READY) == 3)  # one folder, one log
@@ -225,7 +228,7 @@ class DoorsTest(unittest.TestCase):
             self.assertEqual(answer.status, 200)
 
     def test_metrics_lie_on_the_metrics_port(self):
-        port = free_port()
+        port = free_ports(1)[0]
         with Daprd(flags=["--metrics-port", str(port), "--metrics-listen-address", "127.0.0.1"]):
             self.assertEqual(Client(port).get("/metrics").status, 200)
 
