@@ -14,7 +14,9 @@ packages="
   python3 curl wrk sqlite3"
 if [ "${1:-}" = --test ]; then
   packages="$packages redis-server redis-tools openssl maven openjdk-17-jre-headless
-  docker.io docker-compose debootstrap iptables binutils"
+  docker.io docker-compose debootstrap iptables binutils python3-venv openjdk-17-jdk-headless"
+  # npm comes with Node where that is not Debian's.
+  command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
 fi
 
 missing=""

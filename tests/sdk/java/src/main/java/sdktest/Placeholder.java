@@ -1,2 +1,0 @@
-package sdktest;
-class Placeholder {}
