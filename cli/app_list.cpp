@@ -121,6 +121,25 @@ Result<void> check_apps(const std::vector<App>& apps) {
   return ok();
 }
 
+namespace {
+
+/// What the gateway knows as paths has names in daprd's flags.
+std::vector<std::string> queries_of(const App& app) {
+  std::vector<std::string> queries;
+  for (const std::string& query : app.disabled_queries) {
+    if (query == "config") {
+      queries.emplace_back("/dapr/config");
+    } else if (query == "subscribe") {
+      queries.insert(queries.end(), {"/dapr/subscribe", "/dapr.proto.runtime.v1.AppCallback/ListTopicSubscriptions"});
+    } else {
+      queries.push_back(query);
+    }
+  }
+  return queries;
+}
+
+}  // namespace
+
 std::string apps_to_json(const std::vector<App>& apps) {
   JsonWriter json;
   const auto list = [&](const std::vector<std::string>& items) {
@@ -149,7 +168,7 @@ std::string apps_to_json(const std::vector<App>& apps) {
     json.key("healthTimeout").value(app.health_timeout_ms);
     json.key("healthThreshold").value(app.health_threshold);
     json.key("disabledQueries");
-    list(app.disabled_queries);
+    list(queries_of(app));
     json.end_object();
   }
   json.end_array();

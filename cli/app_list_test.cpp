@@ -51,6 +51,16 @@ TEST(AppListTest, AnEmptyFileIsNoApps) {
   EXPECT_TRUE(apps->empty());
 }
 
+TEST(AppListTest, InitEndpointsThatAreDisabledBecomeThePathsTheGatewayAsks) {
+  App app;
+  app.disabled_queries = {"config", "subscribe", "/own"};
+
+  const std::string json = apps_to_json({app});
+
+  EXPECT_THAT(json, HasSubstr(R"("disabledQueries":["/dapr/config","/dapr/subscribe",)"
+                              R"("/dapr.proto.runtime.v1.AppCallback/ListTopicSubscriptions","/own"])"));
+}
+
 TEST(AppListTest, AnErrorNamesLineAndMember) {
   const auto unknown = parse_apps_file("- id: shop\n  colour: red\n");
   const auto mistyped = parse_apps_file("- id: shop\n  appPort: many\n");

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,9 @@
 namespace caisson::cli {
 
 namespace {
+
+/// As shells say it: the program could not be run.
+constexpr int kCannotStart = 127;
 
 /// glibc declares pidfd_open without C linkage guards before 2.37; the call itself is stable.
 int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
@@ -45,6 +49,31 @@ struct SpawnSettings {
   posix_spawnattr_t attributes;
 };
 
+/// What posix_spawn cannot do: a child that the system signals when its parent's thread is gone. The
+/// child of the fork may call only what is safe in a signal handler.
+Result<pid_t> fork_bound(const ProcessSpec& spec, char* const* argv, char* const* envp) {
+  const pid_t parent = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) {
+    return Error{Errc::kResourceExhausted, fmt::format("cannot start {}: {}", spec.program, std::strerror(errno))};
+  }
+  if (pid > 0) return pid;
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(kCannotStart);  // it was gone before it could be asked for
+  ::setpgid(0, 0);
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  const int input = ::open("/dev/null", O_RDONLY);
+  if (input >= 0 && input != STDIN_FILENO) {
+    ::dup2(input, STDIN_FILENO);
+    ::close(input);
+  }
+  ::execve(spec.program.c_str(), argv, envp);
+  ::_exit(kCannotStart);
+}
+
 Result<pid_t> spawn(const ProcessSpec& spec, const SpawnSettings& settings) {
   std::vector<std::string> words = {spec.program};
   words.insert(words.end(), spec.arguments.begin(), spec.arguments.end());
@@ -59,6 +88,7 @@ Result<pid_t> spawn(const ProcessSpec& spec, const SpawnSettings& settings) {
   envp.push_back(nullptr);
 
   pid_t pid = 0;
+  if (spec.ends_with_parent) return fork_bound(spec, argv.data(), envp.data());
   const int number =
       ::posix_spawn(&pid, spec.program.c_str(), &settings.files, &settings.attributes, argv.data(), envp.data());
   if (number != 0) {

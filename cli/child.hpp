@@ -19,6 +19,8 @@ struct ProcessSpec {
   std::string program;  // path of the binary
   std::vector<std::string> arguments;
   Environment environment;
+  /// SIGTERM when this process is gone, however it ended. Not for output_of().
+  bool ends_with_parent = false;
 };
 
 /// One running process, in a process group of its own (a terminal's Ctrl-C must reach the supervisor

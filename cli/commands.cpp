@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <simdjson.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 
 #include "bus/clock.hpp"
 #include "cli/control.hpp"
@@ -24,23 +24,11 @@ constexpr Nanos kStatusPatience = std::chrono::seconds(5);
 /// Longer than a process may take to drain and the next to start.
 constexpr Nanos kEndPatience = std::chrono::seconds(60);
 constexpr int kLeftBehindGraceMs = 10'000;
+constexpr Nanos kWaitPatience = std::chrono::seconds(60);
+constexpr int kBetweenLooksMs = 100;
 
 Result<ControlClient> connect(const std::string& run_dir, Nanos patience) {
   return ControlClient::connect(run_dir + "/caisson.sock", patience);
-}
-
-/// The admin port that is really open (with --admin-port 0 only the gateway knows).
-std::uint16_t admin_port(const std::string& run_dir) {
-  const auto text = read_file(run_dir + "/gateway.json");
-  if (!text) return 0;
-  simdjson::dom::parser parser;
-  simdjson::dom::element document;
-  std::uint64_t port = 0;
-  if (parser.parse(simdjson::padded_string(*text)).get(document) != simdjson::SUCCESS ||
-      document["admin"].get(port) != simdjson::SUCCESS || port > 65535) {
-    return 0;
-  }
-  return static_cast<std::uint16_t>(port);
 }
 
 /// Ends one process that a killed supervisor left behind. False when there was none.
@@ -64,7 +52,7 @@ bool end_left_behind(const std::string& run_dir, const std::string& name) {
 }  // namespace
 
 Result<std::string> status_command(const std::string& run_dir, bool json) {
-  const std::uint16_t port = admin_port(run_dir);
+  const std::uint16_t port = open_admin_port(run_dir);
   auto client = connect(run_dir, kStatusPatience);
   RuntimeStatus status;
   if (client) {
@@ -105,6 +93,19 @@ Result<std::string> stop_command(const std::string& run_dir) {
   if (end_left_behind(run_dir, "config")) ++ended;
   if (ended == 0) return std::move(client).error();
   return fmt::format("no caisson up was running; {} processes it had left were stopped\n", ended);
+}
+
+int wait_command(std::uint16_t port) {
+  const SystemClock clock;
+  const Deadline deadline = Deadline::after(clock, kWaitPatience);
+  while (!http_get(port, "/v1.0/healthz/outbound", kHealthPatience)) {
+    if (deadline.passed(clock.now())) {
+      std::fputs("daprd: timed out waiting for the runtime\n", stderr);
+      break;
+    }
+    ::poll(nullptr, 0, kBetweenLooksMs);
+  }
+  return 0;
 }
 
 Result<std::string> health_command(std::uint16_t port, const std::string& path) {

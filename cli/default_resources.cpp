@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <unistd.h>
+#include <yaml-cpp/yaml.h>
 
 #include "cli/run_dir.hpp"
 
@@ -39,6 +40,22 @@ Result<std::string> default_resources(const std::string& data_dir) {
                  component("statestore", "state.sqlite", data_dir + "/state/statestore.db")));
   TRY(write_once(folder + "/pubsub.yaml", component("pubsub", "pubsub.sqlite", data_dir + "/pubsub/pubsub.db")));
   return folder;
+}
+
+Result<std::string> no_resources(const std::string& run_dir) {
+  const std::string folder = run_dir + "/no-resources";
+  TRY(make_private_dir(folder));
+  return folder;
+}
+
+Result<void> check_yaml(const std::string& path) {
+  ASSIGN(const std::string text, read_file(path));
+  try {
+    YAML::LoadAll(text);
+    return ok();
+  } catch (const YAML::Exception& broken) {
+    return Error{Errc::kInvalidArgument, fmt::format("{}:{}: {}", path, broken.mark.line + 1, broken.msg)};
+  }
 }
 
 }  // namespace caisson::cli

@@ -1,8 +1,15 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <string>
+#include <string_view>
 
 #include "bus/log.hpp"
 #include "cli/commands.hpp"
+#include "cli/daprd_options.hpp"
 #include "cli/options.hpp"
 #include "cli/up.hpp"
 
@@ -22,10 +29,24 @@ int print(const Result<std::string>& text) {
   return 0;
 }
 
+/// The drop-in name: a link to this program.
+bool called_daprd(std::string_view program) { return program.substr(program.find_last_of('/') + 1) == "daprd"; }
+
+/// All processes write to the stderr they are given.
+Result<void> send_log_to(const std::string& path) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  if (file < 0 || ::dup2(file, STDERR_FILENO) < 0) {
+    return Error{Errc::kFailedPrecondition, "--log-file " + path + ": " + std::strerror(errno)};
+  }
+  ::close(file);
+  return ok();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Parsed parsed = parse_command_line(argc, argv);
+  const Parsed parsed = argc > 0 && called_daprd(argv[0]) ? parse_daprd_command_line(argc, argv, current_environment())
+                                                          : parse_command_line(argc, argv);
   if (!parsed.proceed) {
     std::fputs(parsed.text.c_str(), parsed.exit_code == 0 ? stdout : stderr);
     return parsed.exit_code;
@@ -40,10 +61,15 @@ int main(int argc, char** argv) {
       return print(stop_command(options.run_dir));
     case Command::kHealth:
       return print(health_command(options.health_port, options.health_path));
+    case Command::kWait:
+      return wait_command(options.health_port);
     case Command::kUp:
       break;
   }
-  start_logging("caisson", options.up.log_level, options.up.log_as_json);
+  if (!options.up.log_file.empty()) {
+    if (const auto sent = send_log_to(options.up.log_file); !sent) return fail(sent.error());
+  }
+  start_logging(options.up.as_daprd ? "daprd" : "caisson", options.up.log_level, options.up.log_as_json);
   const auto code = up(options.up);
   return code ? *code : fail(code.error());
 }

@@ -104,14 +104,6 @@ void add_up_flags(CLI::App& up, UpOptions& options, bool& in_process) {
   up.add_flag("--in-process", in_process, "All capabilities in one process");
 }
 
-void finish(UpOptions& options) {
-  options.run_dir = absolute(options.run_dir);
-  options.data_dir = absolute(options.data_dir);
-  options.apps_file = absolute(options.apps_file);
-  for (std::string& path : options.resources_paths) path = absolute(path);
-  for (std::string& path : options.configs) path = absolute(path);
-}
-
 Parsed refused(const std::string& why) {
   Parsed parsed;
   parsed.text = "caisson: " + why + "\n";
@@ -182,8 +174,18 @@ Parsed parse_command_line(int argc, const char* const* argv) {
                     : health->parsed()  ? Command::kHealth
                                         : Command::kUp;
   options.run_dir = absolute(options.run_dir);
-  finish(options.up);
+  make_paths_absolute(options.up);
   return Parsed{true, std::move(options), {}, 0};
+}
+
+void make_paths_absolute(UpOptions& options) {
+  options.run_dir = absolute(options.run_dir);
+  options.data_dir = absolute(options.data_dir);
+  options.apps_file = absolute(options.apps_file);
+  options.log_file = absolute(options.log_file);
+  options.app.unix_socket_dir = absolute(options.app.unix_socket_dir);
+  for (std::string& path : options.resources_paths) path = absolute(path);
+  for (std::string& path : options.configs) path = absolute(path);
 }
 
 Result<std::int64_t> parse_quantity(const std::string& text) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "bus/clock.hpp"
 #include "bus/result.hpp"
 #include "cli/app_list.hpp"
 
@@ -17,27 +18,33 @@ struct UpOptions {
   std::vector<std::string> configs;
   std::string log_level = "info";
   bool log_as_json = false;
+  std::string log_file;  // empty: stderr
   std::string run_dir;
   std::string data_dir;
   std::string transport = "ipc";
   std::uint16_t admin_port = 9090;
+  std::string admin_address = "127.0.0.1";
   std::uint32_t graceful_shutdown_seconds = 5;
+  /// After the first signal everything goes on for so long, or until the app is not healthy.
+  Nanos block_shutdown{};
+  /// Started under daprd's name, it behaves as daprd at start and end: cli/README.md.
+  bool as_daprd = false;
 };
 
-enum class Command { kUp, kStatus, kRestart, kStop, kHealth };
+enum class Command { kUp, kStatus, kRestart, kStop, kHealth, kWait };
 
 struct Options {
   Command command = Command::kUp;
   UpOptions up;
-  std::string run_dir;     // status, restart, stop
-  bool json = false;       // status
-  std::string capability;  // restart
-  std::uint16_t health_port = 3500;
+  std::string run_dir;               // status, restart, stop
+  bool json = false;                 // status
+  std::string capability;            // restart
+  std::uint16_t health_port = 3500;  // health, wait
   std::string health_path = "/v1.0/healthz/outbound";
 };
 
 /// What the command line came to: options, or a text to print and an exit code (help, version,
-/// a flag that is wrong).
+/// a flag that is wrong); with code 0 it is for stdout.
 struct Parsed {
   bool proceed = false;
   Options options;
@@ -49,6 +56,8 @@ Parsed parse_command_line(int argc, const char* const* argv);
 
 /// A resource quantity as daprd's flags take it ("4Mi", "64Ki", "1000", "4M"), in bytes; -1: no limit.
 Result<std::int64_t> parse_quantity(const std::string& text);
+
+void make_paths_absolute(UpOptions& options);
 
 /// $XDG_RUNTIME_DIR/caisson, else /tmp/caisson-UID.
 std::string default_run_dir();

@@ -93,12 +93,15 @@ ProcessSpec Plan::gateway() const {
   spec.name = "gateway";
   spec.program = program_dir_ + "/caisson-gateway";
   spec.environment = environment_for("gateway", environment_, named_in_configuration_);
+  spec.ends_with_parent = options_.as_daprd;
   spec.arguments = {"--run-dir",
                     options_.run_dir,
                     "--apps",
                     apps_json_path(),
                     "--admin-port",
                     fmt::format("{}", options_.admin_port),
+                    "--admin-listen-address",
+                    options_.admin_address,
                     "--log-level",
                     options_.log_level,
                     "--dapr-graceful-shutdown-seconds",
@@ -118,6 +121,7 @@ ProcessSpec Plan::process(const std::string& name, const std::string& capability
   spec.name = name;
   spec.program = program_dir_ + "/caisson-" + capability;
   spec.environment = environment_for(capability, environment_, named_in_configuration_);
+  spec.ends_with_parent = options_.as_daprd;
   spec.arguments = {"--connect",       bus_address(name),
                     "--run-dir",       options_.run_dir,
                     "--data-dir",      options_.data_dir + "/" + capability,
@@ -166,6 +170,7 @@ ProcessSpec Plan::capability(const std::string& name) const {
 ProcessSpec Plan::manifest_printer(const std::string& name) const {
   ProcessSpec spec = capability(name);
   spec.arguments = {"--print-manifest"};
+  spec.ends_with_parent = false;  // it is over in a moment, and its output is wanted
   return spec;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "bus/json_writer.hpp"
+#include "cli/run_dir.hpp"
 
 namespace caisson::cli {
 
@@ -183,6 +184,19 @@ std::string to_json(const RuntimeStatus& status) {
   for (const ProcessStatus& process : status.processes) write(json, process);
   json.end_array().end_object();
   return json.take();
+}
+
+std::uint16_t open_admin_port(const std::string& run_dir) {
+  const auto text = read_file(run_dir + "/gateway.json");
+  if (!text) return 0;
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  std::uint64_t port = 0;
+  if (parser.parse(simdjson::padded_string(*text)).get(document) != simdjson::SUCCESS ||
+      document["admin"].get(port) != simdjson::SUCCESS || port > 65535) {
+    return 0;
+  }
+  return static_cast<std::uint16_t>(port);
 }
 
 Result<RuntimeStatus> parse_runtime_status(std::string_view json) {

@@ -41,6 +41,10 @@ std::string to_json(const RuntimeStatus& status);
 /// kInvalidArgument names the member.
 Result<RuntimeStatus> parse_runtime_status(std::string_view json);
 
+/// The admin port that is really open (with --admin-port 0 only the gateway knows), from
+/// RUN_DIR/gateway.json; 0: there is none yet.
+std::uint16_t open_admin_port(const std::string& run_dir);
+
 /// The table that `caisson status` prints. `gateway_status` is the gateway's /status document, or
 /// empty when it could not be had.
 std::string render_status(const RuntimeStatus& status, std::string_view gateway_status);

@@ -17,6 +17,7 @@
 #include "cli/folder_watch.hpp"
 #include "cli/plan.hpp"
 #include "cli/run_dir.hpp"
+#include "cli/startup.hpp"
 #include "cli/status.hpp"
 #include "cli/supervisor.hpp"
 
@@ -40,6 +41,8 @@ class Runtime {
         control_(loop, [this](ControlRequest request) { return answer(std::move(request)); }),
         apps_file_(loop, [this] { reread_apps(); }),
         signal_watch_(loop, [this](std::uint32_t) { on_signals(); }),
+        startup_(loop, plan_.options().run_dir, plan_.options().app.id, plan_.options().app.app_port,
+                 plan_.options().app.app_protocol),
         tasks_(loop) {}
   ~Runtime() {
     signal_watch_.stop();
@@ -66,6 +69,7 @@ class Runtime {
       if (name != "config") supervisor_.add(plan_.capability(name));
     }
     compartments_.start();
+    if (options.as_daprd) tasks_.spawn(follow_startup());
     return ok();
   }
 
@@ -133,9 +137,11 @@ class Runtime {
   void on_signals() {
     signalfd_siginfo info{};
     while (::read(signals_, &info, sizeof info) == sizeof info) {
-      if (!ending_) {
+      if (info.ssi_signo == SIGHUP && plan_.options().as_daprd) {
+        log(LogLevel::kInfo, "SIGHUP: resources and configuration are in force as they are written already");
+      } else if (!std::exchange(end_asked_, true) && !ending_) {
         log(LogLevel::kInfo, "ending: what runs is finished first; a second signal ends it at once");
-        end(0);
+        tasks_.spawn(end_unless_blocked());
       } else {
         log(LogLevel::kWarning, "ending at once");
         supervisor_.kill_all();
@@ -153,6 +159,23 @@ class Runtime {
     tasks_.spawn(stop_all());
   }
 
+  /// --dapr-block-shutdown-duration.
+  Task<void> end_unless_blocked() {
+    const Nanos span = plan_.options().block_shutdown;
+    if (span > Nanos::zero()) {
+      log(LogLevel::kInfo, "everything goes on until the app is no longer healthy or the time to block is over");
+      co_await startup_.while_app_is_healthy(loop_.deadline_in(span));
+    }
+    end(0);
+  }
+
+  Task<void> follow_startup() {
+    const auto started = co_await startup_.follow();
+    if (started || ending_) co_return;
+    log(LogLevel::kError, fmt::format("Fatal error from runtime: {}", started.error().message));
+    end(1);
+  }
+
   Task<void> stop_all() {
     co_await supervisor_.stop();
     loop_.stop();
@@ -166,6 +189,8 @@ class Runtime {
   FolderWatch apps_file_;
   int signals_ = -1;
   FdWatch signal_watch_;
+  Startup startup_;
+  bool end_asked_ = false;  // by a signal
   bool ending_ = false;
   int exit_code_ = 0;
   TaskScope tasks_;
@@ -193,6 +218,14 @@ Result<void> prepare_folders(const UpOptions& options) {
   return ok();
 }
 
+/// Only what the folders and files say now is to count, not what was in force at an end before.
+Result<void> begin_as_daprd(const UpOptions& options) {
+  for (const std::string& file : options.configs) TRY(check_yaml(file));
+  ::unlink((options.data_dir + "/config/resources.snapshot").c_str());
+  ::unlink((options.run_dir + "/gateway.json").c_str());
+  return ok();
+}
+
 /// A gateway that an earlier, killed `caisson up` left behind holds its ports rightly.
 bool gateway_survives(const UpOptions& options) {
   const auto pid = read_pid(options.run_dir, "gateway");
@@ -214,8 +247,10 @@ Result<int> up(const UpOptions& asked) {
   ASSIGN(const DirLock run_lock, DirLock::take(options.run_dir));
   ASSIGN(const DirLock data_lock, DirLock::take(options.data_dir));
   if (options.resources_paths.empty()) {
-    ASSIGN(options.resources_paths.emplace_back(), default_resources(options.data_dir));
+    ASSIGN(options.resources_paths.emplace_back(),
+           options.as_daprd ? no_resources(options.run_dir) : default_resources(options.data_dir));
   }
+  if (options.as_daprd) TRY(begin_as_daprd(options));
   ASSIGN(Plan plan, Plan::make(options, program_folder(), current_environment()));
   if (!gateway_survives(options)) TRY(check_ports(plan.apps(), options.admin_port));
   TRY(prepare_folders(options));

@@ -181,10 +181,18 @@ void write_components(JsonWriter& json, const InstanceFacts& instance) {
       json.key("version").value(component.version);
       json.key("state").value(kStates[static_cast<std::size_t>(component.state)]);
       if (!component.reason.empty()) json.key("reason").value(component.reason);
+      if (component.ignore_errors) json.key("ignoreErrors").value(true);
+      if (component.init_failed) json.key("initFailed").value(true);
+      if (!component.scopes.empty()) {
+        json.key("scopes").begin_array();
+        for (const std::string& scope : component.scopes) json.value(scope);
+        json.end_array();
+      }
       json.end_object();
     }
   }
   json.end_array();
+  json.key("configured").value(status && status->configured);
 }
 
 void write_instance(JsonWriter& json, const InstanceFacts& instance, Nanos now) {

@@ -13,8 +13,11 @@ packages="
   libhiredis-dev librdkafka-dev libprotobuf-dev protobuf-compiler libnghttp2-dev zlib1g-dev
   python3 curl wrk sqlite3"
 if [ "${1:-}" = --test ]; then
-  packages="$packages redis-server redis-tools openssl maven openjdk-17-jre-headless golang-go python3-venv nghttp2-client
+  packages="$packages redis-server redis-tools openssl maven openjdk-17-jdk-headless python3-venv nghttp2-client
   docker.io docker-compose debootstrap iptables binutils"
+  # npm comes with Node where that is not Debian's; a newer Go than Debian's will do, too.
+  command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
+  command -v go >/dev/null 2>&1 || packages="$packages golang-go"
 fi
 
 missing=""

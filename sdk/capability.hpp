@@ -79,6 +79,8 @@ struct ComponentStatus {
   std::string reason;
   std::vector<std::string> capabilities;  // ETAG, TRANSACTIONAL, …
   bool ignore_errors = false;
+  /// It is not up because it could not be initialised, rather than because its server is away.
+  bool init_failed = false;
   std::vector<std::string> scopes;
 };
 

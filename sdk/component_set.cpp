@@ -248,6 +248,7 @@ std::vector<ComponentStatus> ComponentSet::status() const {
       status.capabilities = slot->component->capabilities();
     } else {
       status.state = slot->attempted ? ComponentState::kDown : ComponentState::kInit;
+      status.init_failed = slot->attempted;
       status.reason = slot->reason;
     }
     all.push_back(std::move(status));

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "bus/duration.hpp"
 #include "bus/log.hpp"
 #include "bus/task_scope.hpp"
 #include "sdk/capability.hpp"
@@ -36,8 +37,7 @@ class Metadata {
   Items items_;
 };
 
-/// Go's duration syntax or a bare number of milliseconds.
-Result<Nanos> parse_duration(std::string_view text);
+using caisson::parse_duration;
 /// y, yes, true, t, on, 1 in any case.
 bool is_truthy(std::string_view text);
 

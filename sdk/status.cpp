@@ -39,6 +39,7 @@ void write_component(JsonWriter& json, const ComponentStatus& component) {
   if (!component.reason.empty()) json.key("reason").value(component.reason);
   write_names(json, "capabilities", component.capabilities);
   if (component.ignore_errors) json.key("ignoreErrors").value(true);
+  if (component.init_failed) json.key("initFailed").value(true);
   write_names(json, "scopes", component.scopes);
   json.end_object();
 }
@@ -70,6 +71,7 @@ Result<ComponentStatus> read_component(element from) {
   TRY(read(members, "reason", component.reason));
   TRY(read(members, "capabilities", component.capabilities));
   TRY(read(members, "ignoreErrors", component.ignore_errors));
+  TRY(read(members, "initFailed", component.init_failed));
   TRY(read(members, "scopes", component.scopes));
   ASSIGN(component.state, read_state(members));
   if (component.name.empty()) return bad("components.name", "is missing");

@@ -12,7 +12,7 @@ namespace caisson::sdk {
 /// What a capability's Status frame says, as JSON:
 /// {"capability","instance","version","draining":bool,"configured":bool,
 ///  "components":[{"name","type","version","state":"INIT|UP|DOWN","reason"?,"capabilities"?:[…],
-///                 "ignoreErrors"?:true,"scopes"?:[…]}],
+///                 "ignoreErrors"?:true,"initFailed"?:true,"scopes"?:[…]}],
 ///  "metadata":{…}}
 struct Status {
   std::string capability;

@@ -184,6 +184,7 @@ void ConfigCapability::publish() {
     log(LogLevel::kInfo, fmt::format("component '{}' moves to '{}' and is served by '{}' until that one is there", name,
                                      process_of(audience), process_of(now)));
   }
+  unserved_ = std::move(compiled.unserved);
   wanted_ = std::move(compiled.wanted);
   serving_ = std::move(compiled.serving);
   write_compartments(compiled.compartments);
@@ -304,6 +305,23 @@ void ConfigCapability::config_answered(const std::string& audience, std::uint64_
     return;
   }
   complete_moves_to(audience);
+}
+
+std::vector<sdk::ComponentStatus> ConfigCapability::components() const {
+  std::vector<sdk::ComponentStatus> all = items_.status();
+  for (const Component& component : unserved_) {
+    sdk::ComponentStatus status;
+    status.name = component.name;
+    status.type = component.type;
+    status.version = component.version;
+    status.state = sdk::ComponentState::kDown;
+    status.reason = fmt::format("no capability here serves type '{}'", component.type);
+    status.ignore_errors = component.ignore_errors;
+    status.init_failed = true;
+    status.scopes = component.scopes;
+    all.push_back(std::move(status));
+  }
+  return all;
 }
 
 std::string ConfigCapability::metadata() const {

@@ -47,7 +47,7 @@ class ConfigCapability final : public sdk::Capability {
   void app_changed(const sdk::AppState& app) override { items_.app_changed(app); }
   void config_answered(const std::string& audience, std::uint64_t term, std::uint64_t sequence,
                        const Error* refused) override;
-  [[nodiscard]] std::vector<sdk::ComponentStatus> components() const override { return items_.status(); }
+  [[nodiscard]] std::vector<sdk::ComponentStatus> components() const override;
   [[nodiscard]] std::string metadata() const override;
   Task<void> drain(Deadline deadline) override { return items_.drain(deadline); }
 
@@ -93,6 +93,7 @@ class ConfigCapability final : public sdk::Capability {
   std::string compartments_told_;
   std::string own_content_;  // the snapshot of what items_ serves
   std::vector<Problem> problems_;
+  std::vector<Component> unserved_;  // nobody else will tell of them
   sdk::Counter publications_;
   sdk::Counter scans_;
   sdk::Counter problem_count_;

@@ -132,6 +132,7 @@ class Divider {
   void place(const Component& component) {
     const Category* const category = category_of(component);
     if (category == nullptr) {
+      compiled_.unserved.push_back(component);
       return report(component, fmt::format("no capability here serves type '{}'", component.type));
     }
     const std::string wanted = audience_wanted_by(component, *category);

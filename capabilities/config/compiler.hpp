@@ -22,8 +22,10 @@ struct Compiled {
   /// Where each component is to be in the end, and where its requests go meanwhile.
   Placement wanted;
   Placement serving;
-  /// Components that no capability here serves.
+  /// What cannot be done as it is asked.
   std::vector<Problem> problems;
+  /// Components that no capability here serves; among the problems too.
+  std::vector<Component> unserved;
 };
 
 /// Divides the documents among their audiences:

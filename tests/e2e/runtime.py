@@ -410,6 +410,30 @@ class Runtime:
         os.unlink(os.path.join(self.resources, name))
 
 
+class Daprd(Runtime):
+    """The same under the name daprd, with its flags. Folders are given unless `own_folders`: then daprd
+    chooses them below HOME and XDG_RUNTIME_DIR of this test's folder."""
+
+    def __init__(self, own_folders=False, **rest):
+        super().__init__(**rest)
+        self.own_folders = own_folders
+        if own_folders:
+            self.environment = dict(self.environment, HOME=self.folder, XDG_RUNTIME_DIR=self.folder)
+
+    def command(self):
+        command = [os.path.join(BIN, "daprd"), "-app-id", self.app_id, "--dapr-listen-addresses", "127.0.0.1"]
+        if not self.own_folders:
+            command += ["--run-dir", self.run_dir, "--data-dir", self.data_dir]
+        for port in ("--dapr-http-port", "--dapr-grpc-port", "--metrics-port"):
+            if port not in self.flags:
+                command += [port, "0"]
+        if os.listdir(self.resources):
+            command += ["--resources-path", self.resources]
+        if self.app is not None:
+            command += ["--app-port", str(self.app.port)]
+        return command + self.flags
+
+
 def component(name, kind, metadata=None, scopes=()):
     text = (f"apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n"
             f"spec:\n  type: {kind}\n  version: v1\n  metadata:\n")

@@ -21,7 +21,7 @@ MAY_INCLUDE = {
     "net": {"bus"},
     "sdk": {"bus", "config-cache", "net"},
     "gateway": {"bus", "config-cache", "net", "sdk"},
-    "cli": {"bus"},
+    "cli": {"bus", "net"},
     "ebpf": set(),
     "examples": {"bus", "config-cache", "sdk"},
     "capabilities/config": {"bus", "config-cache", "sdk"},
