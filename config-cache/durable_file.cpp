@@ -115,8 +115,7 @@ void DurableFile::write_pending() {
       bytes = *std::exchange(pending_, std::nullopt);
     }
     if (const auto written = write_file_durably(path_, bytes); !written) {
-      log_limit_.log(LogLevel::kError,
-                     fmt::format("the last good configuration is not on disk: {}", written.error().message));
+      log_limit_.log(LogLevel::kError, fmt::format("{} keeps what it held before: {}", path_, written.error().message));
     }
   }
 }

@@ -100,6 +100,7 @@ class KafkaBrokerTest : public ::testing::Test {
   }
   /// All at once, so that they share batches; spread over the partitions by key.
   void publish_many(Node& from, int begin, int end) {
+    until([&] { return !from.broker->down_reason(); });  // a first connection may take longer than it is waited for
     TaskScope scope(loop_);
     int good = 0;
     struct Publish {
@@ -108,7 +109,11 @@ class KafkaBrokerTest : public ::testing::Test {
         Message message{std::move(data), {{"partitionKey", key}}};
         auto publishing = broker.publish(std::move(topic), std::move(message), deadline);
         const auto published = co_await std::move(publishing);
-        if (published) ++good;
+        if (published) {
+          ++good;
+        } else {
+          ADD_FAILURE() << published.error().message;
+        }
       }
     };
     for (int i = begin; i < end; ++i) {
@@ -458,7 +463,11 @@ class KafkaBrokerOutageTest : public KafkaBrokerTest {
         Message message{"meanwhile", {}};
         auto publishing = broker.publish(std::move(topic), std::move(message), deadline);
         const auto published = co_await std::move(publishing);
-        if (published) ++good;
+        if (published) {
+          ++good;
+        } else {
+          ADD_FAILURE() << published.error().message;
+        }
       }
     };
     scope.spawn(Publish::one(*shop->broker, topic_, loop_.deadline_in(300s), good));

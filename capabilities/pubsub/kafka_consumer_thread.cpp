@@ -106,19 +106,14 @@ Result<void> KafkaConsumer::Thread::make() {
 
 void KafkaConsumer::Thread::turn() {
   apply_topics();
-  std::vector<KafkaRecord> batch;
-  std::size_t bytes = 0;
   rd_kafka_message_t* record = rd_kafka_consumer_poll(handle_, poll_timeout());
   while (record != nullptr) {
-    bytes += take(*record, batch);
+    take(*record);
     rd_kafka_message_destroy(record);
-    if (batch.size() >= kBatchCount || bytes >= kBatchBytes) break;
+    if (batch_.size() >= kBatchCount || batch_bytes_ >= kBatchBytes) break;
     record = rd_kafka_consumer_poll(handle_, 0);
   }
-  if (!batch.empty()) {
-    const auto records = std::make_shared<std::vector<KafkaRecord>>(std::move(batch));
-    gate_->post([received = events_.received, records] { received(std::move(*records)); });
-  }
+  hand_over();
   pause_and_resume();
   commit_soon();
   check_health();
@@ -156,28 +151,33 @@ int KafkaConsumer::Thread::poll_timeout() const {
   return left > 0 ? static_cast<int>(std::min<std::int64_t>(left, kPollMs)) : kPollMs;
 }
 
-/// Gives the bytes that were taken.
-std::size_t KafkaConsumer::Thread::take(const rd_kafka_message_t& record, std::vector<KafkaRecord>& batch) {
+void KafkaConsumer::Thread::hand_over() {
+  if (batch_.empty()) return;
+  const auto records = std::make_shared<std::vector<KafkaRecord>>(std::exchange(batch_, {}));
+  batch_bytes_ = 0;
+  gate_->post([received = events_.received, records] { received(std::move(*records)); });
+}
+
+void KafkaConsumer::Thread::take(const rd_kafka_message_t& record) {
   const auto found =
       record.rkt == nullptr ? assigned_.end() : assigned_.find({rd_kafka_topic_name(record.rkt), record.partition});
   if (record.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     if (found != assigned_.end()) found->second.expected = record.offset;
-    return 0;
+    return;
   }
   if (record.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
     note_problem(record);
-    return 0;
+    return;
   }
-  if (found == assigned_.end()) return 0;  // not ours any more: another member gets it
+  if (found == assigned_.end()) return;  // not ours any more: another member gets it
   Assigned& assigned = found->second;
   KafkaPartition& partition = *assigned.shared;
   KafkaRecord taken{assigned.shared, record.offset, record.len + record.key_len + 256, message_of(record, *options_)};
   assigned.expected = record.offset + 1;
   partition.held += 1;
   partition.held_bytes += static_cast<std::int64_t>(taken.bytes);
-  const std::size_t bytes = taken.bytes;
-  batch.push_back(std::move(taken));
-  return bytes;
+  batch_bytes_ += taken.bytes;
+  batch_.push_back(std::move(taken));
 }
 
 void KafkaConsumer::Thread::note_problem(const rd_kafka_message_t& problem) {

@@ -43,7 +43,8 @@ class KafkaConsumer::Thread final : public KafkaClient {
   void turn();
   void apply_topics();
   int poll_timeout() const;
-  std::size_t take(const rd_kafka_message_t& record, std::vector<KafkaRecord>& batch);
+  void take(const rd_kafka_message_t& record);
+  void hand_over();
   void note_problem(const rd_kafka_message_t& problem);
   void pause_and_resume();
   void supervise();
@@ -59,6 +60,8 @@ class KafkaConsumer::Thread final : public KafkaClient {
   void assign(rd_kafka_topic_partition_list_t* list);
   bool set_start(rd_kafka_topic_partition_list_t* list);
   void revoke(rd_kafka_topic_partition_list_t* list);
+  void check(rd_kafka_error_t* problem);
+  void check(rd_kafka_resp_err_t problem);
   bool commit_the_last(const rd_kafka_topic_partition_list_t* list,
                        const std::vector<std::shared_ptr<KafkaPartition>>& going);
   bool resume_where_we_were(rd_kafka_topic_partition_t& given);
@@ -80,6 +83,8 @@ class KafkaConsumer::Thread final : public KafkaClient {
   std::vector<std::function<void()>> commit_waiters_;
   std::atomic<bool> stopping_{false};
 
+  std::vector<KafkaRecord> batch_;  // taken from the library, not with the loop yet
+  std::size_t batch_bytes_ = 0;
   std::map<Key, Assigned> assigned_;
   std::map<Key, std::pair<std::int64_t, Moment>> uncommitted_;  // settled when the partition was lost
   std::vector<std::string> topics_;                             // subscribed to

@@ -219,7 +219,7 @@ void KafkaGroup::revoked(const std::vector<std::shared_ptr<KafkaPartition>>& par
 }
 
 /// Whoever has the partition next gets what is not settled.
-void KafkaGroup::close_lane(const std::shared_ptr<KafkaPartition>& partition) {
+void KafkaGroup::close_lane(std::shared_ptr<KafkaPartition> partition) {
   const auto topic = topics_.find(partition->topic);
   const auto found =
       topic == topics_.end() ? decltype(topic->second->lanes.find(0)){} : topic->second->lanes.find(partition->number);

@@ -52,7 +52,7 @@ class KafkaGroup {
   void topics_changed();
   void received(std::vector<KafkaRecord> records);
   void revoked(const std::vector<std::shared_ptr<KafkaPartition>>& partitions);
-  void close_lane(const std::shared_ptr<KafkaPartition>& partition);
+  void close_lane(std::shared_ptr<KafkaPartition> partition);
 
   void dispatch_soon(Topic& topic);
   void dispatch(Topic& topic);

@@ -35,6 +35,7 @@ void KafkaConsumer::Thread::on_rebalance(rd_kafka_t* handle, rd_kafka_resp_err_t
                                          rd_kafka_topic_partition_list_t* list, void* self) {
   auto& thread = *static_cast<Thread*>(static_cast<KafkaClient*>(self));
   thread.waiting_since_ = steady_clock::now();
+  thread.hand_over();  // the loop is to have what belongs to a partition before it hears that it goes
   if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     thread.assign(list);
   } else if (what == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
@@ -58,10 +59,9 @@ void KafkaConsumer::Thread::assign(rd_kafka_topic_partition_list_t* list) {
     progress_.forget(given.topic, given.partition);
   }
   if (is_cooperative(handle_)) {
-    rd_kafka_error_t* const problem = rd_kafka_incremental_assign(handle_, list);
-    if (problem != nullptr) rd_kafka_error_destroy(problem);
+    check(rd_kafka_incremental_assign(handle_, list));
   } else {
-    rd_kafka_assign(handle_, list);
+    check(rd_kafka_assign(handle_, list));
   }
   if (!positioned) fail("the group's position cannot be read");
 }
@@ -115,11 +115,24 @@ void KafkaConsumer::Thread::revoke(rd_kafka_topic_partition_list_t* list) {
   }
   if (paused->cnt > 0) rd_kafka_resume_partitions(handle_, paused.get());
   if (is_cooperative(handle_)) {
-    rd_kafka_error_t* const problem = rd_kafka_incremental_unassign(handle_, list);
-    if (problem != nullptr) rd_kafka_error_destroy(problem);
+    check(rd_kafka_incremental_unassign(handle_, list));
   } else {
-    rd_kafka_assign(handle_, nullptr);
+    check(rd_kafka_assign(handle_, nullptr));
   }
+}
+
+/// A library that has other partitions than this thread believes would fetch nothing for some of them, or
+/// give what is dropped here.
+void KafkaConsumer::Thread::check(rd_kafka_error_t* problem) {
+  if (problem == nullptr) return;
+  const std::string why = rd_kafka_error_string(problem);
+  rd_kafka_error_destroy(problem);
+  if (!stopping_) fail(fmt::format("what the group shares out is not taken: {}", why));
+}
+
+void KafkaConsumer::Thread::check(rd_kafka_resp_err_t problem) {
+  if (problem == RD_KAFKA_RESP_ERR_NO_ERROR || stopping_) return;
+  fail(fmt::format("what the group shares out is not taken: {}", rd_kafka_err2str(problem)));
 }
 
 /// While members come and go, the group refuses positions under the number of its last arrangement; a

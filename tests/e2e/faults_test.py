@@ -3,48 +3,11 @@ get a clear error; what was acknowledged is there."""
 
 import json
 import signal
-import threading
 import unittest
 
-from runtime import App, Client, Runtime, wait_for
+from runtime import App, Load, Runtime, wait_for
 
 KILLS = 3
-
-
-class Load(threading.Thread):
-    """Calls `step(client, n)` again and again on a connection of its own until it is stopped; the step
-    returns an Answer. Keeps every answer's status, and what broke."""
-
-    def __init__(self, port, step):
-        super().__init__(daemon=True)
-        self.client, self.step = Client(port), step
-        self.answers, self.broken = [], []
-        self.ended = threading.Event()
-        self.start()
-
-    def run(self):
-        number = 0
-        while not self.ended.is_set():
-            number += 1
-            try:
-                self.answers.append((number, self.step(self.client, number)))
-            except Exception as error:  # whatever it was, it is counted and shown
-                self.broken.append((number, repr(error)))
-
-    def wait_for_more(self, count=20):
-        target = len(self.answers) + count
-        wait_for(f"{count} more answers", lambda: len(self.answers) >= target)
-
-    def stop(self):
-        self.ended.set()
-        self.join()
-        self.client.close()
-
-    def with_status(self, *statuses):
-        return [number for number, answer in self.answers if answer.status in statuses]
-
-    def others_than(self, *statuses):
-        return [(number, answer) for number, answer in self.answers if answer.status not in statuses]
 
 
 def state_write(client, number):

@@ -5,9 +5,8 @@ import json
 import threading
 import unittest
 
-from faults_test import Load
 from redis_server import RedisServer
-from runtime import App, Runtime, wait_for
+from runtime import App, Load, Runtime, wait_for
 
 HEALTH = "/v1.0/healthz?require=events"
 

@@ -2,31 +2,22 @@
 
 with RedisServer() as redis: redis.command("HGETALL", "key")"""
 
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
-from runtime import component, wait_for
+from runtime import ROOT, component, wait_for
 
-PR_SET_PDEATHSIG = 1
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from servers import die_with_parent, free_ports  # noqa: E402
 
 
 class RedisError(Exception):
     """An error reply."""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def die_with_the_test():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class RedisServer:
@@ -38,7 +29,7 @@ class RedisServer:
         self.log_path = os.path.join(self.folder, "log")
         self.process = None
         for _ in range(20):  # a free port may be taken by somebody else before the server has it
-            self.port = free_port()
+            (self.port,) = free_ports(1)
             if self.try_to_start():
                 return
         raise AssertionError(f"redis-server does not start:\n{self.log()}")
@@ -99,7 +90,7 @@ class RedisServer:
             file.writelines(line + "\n" for line in self.lines)
         self.process = subprocess.Popen(["redis-server", configuration], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        preexec_fn=die_with_the_test)
+                                        preexec_fn=die_with_parent)
 
         def answers_or_ended():
             return self.process.poll() is not None or self.answers()

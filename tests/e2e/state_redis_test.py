@@ -5,9 +5,8 @@ import json
 import os
 import unittest
 
-from faults_test import Load
 from redis_server import RedisServer
-from runtime import Runtime, component, wait_for
+from runtime import Load, Runtime, component, wait_for
 
 
 def set_value(http, key, value, store="statestore", **item):

@@ -11,13 +11,11 @@ languages use it too; it ends, and the broker with it, when stdin is closed:
 Java 17 runs it. The program itself comes from Maven once (tests/kafka/pom.xml) and is kept in build/kafka.
 """
 
-import ctypes
 import fcntl
 import hashlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from servers import die_with_parent, free_ports  # noqa: E402
+
 POM = os.path.join(HERE, "pom.xml")
 with open(POM, "rb") as pom:
     JARS = os.path.join(ROOT, "build", "kafka", hashlib.sha256(pom.read()).hexdigest()[:12])
@@ -44,21 +45,6 @@ def fetch():
             with open(done, "w"):
                 pass
     return os.path.join(JARS, "*")
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def die_with_parent():
-    """In the child: a test that is killed leaves no broker behind."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class KafkaServer:
