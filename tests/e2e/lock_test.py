@@ -3,9 +3,8 @@ started again knows it too, and nobody is told wrongly that somebody else holds 
 
 import unittest
 
-from faults_test import Load
 from redis_server import RedisServer
-from runtime import Runtime, component, wait_for
+from runtime import Load, Runtime, component, wait_for
 
 
 def lock(http, resource, owner, seconds=3600, store="lockstore"):
