@@ -143,5 +143,15 @@ TEST_F(AccessTest, ACallToOneselfIsNotChecked) {
   EXPECT_EQ(gateway_.ask(post("/v1.0/invoke/shop/method/x")).status, 200);
 }
 
+TEST_F(AccessTest, QuirkAProxiedCallToOneselfIsChecked) {
+  configure(list("deny"));
+  Ask add = post("/calc.Calculator/Add");
+  add.rpc = true;
+  add.app = "calc";
+  add.headers = {{"dapr-app-id", "calc"}};
+
+  EXPECT_EQ(gateway_.ask(add).error.code, Errc::kPermissionDenied);
+}
+
 }  // namespace
 }  // namespace caisson::invoke

@@ -97,7 +97,7 @@ TEST_F(InvokeGrpcTest, AnHttpAppGetsVerbPathQueryBodyAndMetadataAsHeaders) {
   EXPECT_EQ(answer.header("date"), "");
 }
 
-TEST_F(InvokeGrpcTest, AnHttpAppsRefusalBecomesAStatusWithTheBeginningOfItsBody) {
+TEST_F(InvokeGrpcTest, QuirkARefusalOrRedirectOfAnHttpAppBecomesAStatusWithTheBeginningOfItsBody) {
   const struct {
     std::uint16_t http;
     Errc code;
@@ -193,7 +193,7 @@ TEST_F(InvokeGrpcTest, AGrpcAppsStatusIsPassedOnWithItsDetails) {
   EXPECT_EQ(answer.trailers, script_[0].trailers);
 }
 
-TEST_F(InvokeGrpcTest, WhatCannotBeReachedIsInternalAndNamed) {
+TEST_F(InvokeGrpcTest, QuirkWhateverCannotBeReachedIsInternal) {
   const Answer unknown = ask(request("nobody"));
   EXPECT_EQ(unknown.status, static_cast<std::uint16_t>(Errc::kInternal));
   EXPECT_THAT(unknown.message, HasSubstr("id: nobody"));

@@ -63,7 +63,7 @@ TEST_F(InvokeTest, TheAnswerOfTheAppIsPassedOnAsItIs) {
   }
 }
 
-TEST_F(InvokeTest, AnUnknownRouteWithoutAnAppIs404) {
+TEST_F(InvokeTest, QuirkAnUnknownRouteIsAnInvocationThatNamesNoApp) {
   const Answer answer = gateway_.ask(post("/unknown"));
 
   EXPECT_EQ(answer.status, 404);

@@ -147,5 +147,40 @@ TEST(ResponseHeadersTest, AllButThoseOfTheConnectionAreKept) {
             (std::vector<std::string>{"Content-Type", "Set-Cookie", "Set-Cookie", "dapr-app-id", "Location"}));
 }
 
+using Pairs = OwnedFields;
+
+TEST(MetadataTest, HeadersBecomeMetadataInLowerCaseAndPermanentOnesAreMarked) {
+  const std::vector<Field> headers = {{"X-Own", "1"},           {"Content-Type", "text/x"}, {"Warning", "w"},
+                                      {"Set-Cookie", "a=1"},    {"Set-Cookie", "b=2"},      {"Grpc-Status", "0"},
+                                      {"Authorization", "key"}, {"Connection", "close"},    {"X-Blob-Bin", "AAE="}};
+
+  EXPECT_EQ(metadata_of_headers(headers), (Pairs{{"x-own", "1"},
+                                                 {"dapr-content-type", "text/x"},
+                                                 {"dapr-warning", "w"},
+                                                 {"set-cookie", "a=1"},
+                                                 {"set-cookie", "b=2"},
+                                                 {"dapr-grpc-status", "0"},
+                                                 {"authorization", "key"}}));
+}
+
+TEST(MetadataTest, WhatNoMetadataMayBeIsLeftOut) {
+  EXPECT_EQ(metadata_of_headers({{"x-own!", "1"}, {"x-text", "\u00e9"}, {"x-line", "a\rb"}, {"", "1"}}), Pairs{});
+}
+
+TEST(MetadataTest, MetadataBecomeHeadersButForThoseOfTheCallItself) {
+  const std::vector<Field> metadata = {{"x-own", "1"},
+                                       {":authority", "here"},
+                                       {"grpc-accept-encoding", "gzip"},
+                                       {"grpc-encoding", "gzip"},
+                                       {"grpc-timeout", "1S"},
+                                       {"te", "trailers"},
+                                       {"x-blob-bin", "AAE="},
+                                       {"content-type", "application/grpc"},
+                                       {"dapr-caller-app-id", "liar"}};
+
+  EXPECT_EQ(headers_of_metadata(metadata),
+            (Pairs{{"x-own", "1"}, {"dapr-authority", "here"}, {"dapr-grpc-accept-encoding", "gzip"}}));
+}
+
 }  // namespace
 }  // namespace caisson::invoke

@@ -116,14 +116,14 @@ TEST_F(RpcProxyTest, AnAppsStatusAndTrailersArePassedOn) {
   EXPECT_EQ(answer.trailers, script_[0].trailers);
 }
 
-TEST_F(RpcProxyTest, WithoutATargetTheStatusIsUnknown) {
+TEST_F(RpcProxyTest, QuirkWithoutATargetTheStatusIsUnknown) {
   const Answer answer = gateway_.ask(add(""));
 
   EXPECT_EQ(answer.error.code, Errc::kUnknown);
   EXPECT_THAT(answer.error.message, HasSubstr("dapr-callee-app-id or dapr-app-id"));
 }
 
-TEST_F(RpcProxyTest, AnUnknownTargetIsNamed) {
+TEST_F(RpcProxyTest, QuirkAnUnknownTargetIsUnknownAndNamed) {
   const Answer answer = gateway_.ask(add("nobody"));
 
   EXPECT_EQ(answer.error.code, Errc::kUnknown);
@@ -243,7 +243,7 @@ TEST_F(RpcProxyTest, WhenRetriesAreExhaustedTheLastStatusOfTheAppIsPassedOn) {
   EXPECT_EQ(seen_.size(), 2u);
 }
 
-TEST_F(RpcProxyTest, ASecondMessageUnderAPolicyOfRetriesIsAFailedPrecondition) {
+TEST_F(RpcProxyTest, QuirkASecondMessageUnderAPolicyOfRetriesIsAFailedPrecondition) {
   configure_retry(2, {}, "calc");
   script_ = {status(0)};
   OpenCall call = open(add("calc", ""), sdk::rpc_frame("one") + sdk::rpc_frame("two"));
