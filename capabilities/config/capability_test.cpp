@@ -119,16 +119,29 @@ TEST_F(ConfigCapabilityTest, AnAddedAndARemovedFileTakeEffectWithoutARestart) {
   FakeContext& context = start();
   clock_.advance(std::chrono::seconds(1));
 
-  folder_.write("b.yaml", component_yaml("mail", "bindings.smtp"));
-  run_until(loop_, [&] { return context.published.contains("bindings"); });
-  EXPECT_THAT(context.published.at("bindings").components, SizeIs(1));
+  folder_.write("b.yaml", component_yaml("orders", "pubsub.redis"));
+  run_until(loop_, [&] { return !context.published.at("pubsub").components.empty(); });
+  EXPECT_THAT(context.published.at("pubsub").components, SizeIs(1));
   folder_.remove("b.yaml");
   run_until(loop_, [&] {
     clock_.advance(std::chrono::milliseconds(20));
-    return context.published.at("bindings").components.empty();
+    return context.published.at("pubsub").components.empty();
   });
 
   EXPECT_THAT(context.published.at("state").components, SizeIs(1));
+}
+
+TEST_F(ConfigCapabilityTest, AComponentThatNobodyServesIsShownAsOneThatFailed) {
+  folder_.write("a.yaml", component_yaml("mail", "bindings.smtp"));
+  start();
+
+  const auto shown = capability_->components();
+
+  ASSERT_THAT(shown, SizeIs(1));
+  EXPECT_EQ(shown.front().name, "mail");
+  EXPECT_EQ(shown.front().state, sdk::ComponentState::kDown);
+  EXPECT_TRUE(shown.front().init_failed);
+  EXPECT_EQ(shown.front().reason, "no capability here serves type 'bindings.smtp'");
 }
 
 TEST_F(ConfigCapabilityTest, ADeletionIsPublishedOnlyWhenItsPatienceIsOver) {

@@ -23,8 +23,8 @@ struct Category {
 };
 // Calls by other capabilities (secrets.resolve) name no component, so secret stores stay together.
 constexpr Category kCategories[] = {
-    {"state", "state", true}, {"pubsub", "pubsub", true}, {"secretstores", "secrets"},
-    {"lock", "lock"},         {"bindings", "bindings"},   {"configuration", "config"},
+    {"state", "state", true}, {"pubsub", "pubsub", true},  {"secretstores", "secrets"},
+    {"lock", "lock"},         {"configuration", "config"},
 };
 
 /// So that those which components are about to leave fit beside them.

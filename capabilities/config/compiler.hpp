@@ -30,7 +30,7 @@ struct Compiled {
 
 /// Divides the documents among their audiences:
 ///
-///   state, pubsub, secrets, lock, bindings   the components of their category
+///   state, pubsub, secrets, lock             the components of their category
 ///   config                                   configuration stores
 ///   pubsub                                   subscriptions
 ///   secrets                                  secret scopes

@@ -26,7 +26,7 @@ Component component(std::string name, std::string type, std::string value = "v")
 TEST(CompilerTest, ComponentMetadataIsFoundInItsOwnersSnapshotAlone) {
   Generation documents;
   documents.components = {component("cart", "state.redis", "canary-1"), component("orders", "pubsub.redis"),
-                          component("vault", "secretstores.local.file"), component("mail", "bindings.smtp"),
+                          component("vault", "secretstores.local.file"), component("mutex", "lock.redis"),
                           component("flags", "configuration.redis")};
 
   const Compiled compiled = compile(documents);
@@ -37,7 +37,7 @@ TEST(CompilerTest, ComponentMetadataIsFoundInItsOwnersSnapshotAlone) {
     EXPECT_EQ(snapshot.find("canary-1") != std::string::npos, name == "state") << name;
   }
   EXPECT_THAT(compiled.audiences.at("secrets").components, SizeIs(1));
-  EXPECT_THAT(compiled.audiences.at("bindings").components, SizeIs(1));
+  EXPECT_THAT(compiled.audiences.at("lock").components, SizeIs(1));
   EXPECT_THAT(compiled.audiences.at("config").components, SizeIs(1));
 }
 

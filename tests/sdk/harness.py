@@ -6,6 +6,7 @@ APP_ID, APP_PORT as `dapr run` sets them, and CONTROL, the address of a small se
   POST /received/NAME            the app got an event; the body is its data, {"id": "…", …}
   GET  /received/NAME/ID         that data, as soon as it is there; 404 when it does not come
   POST /configuration/BACKEND    {"key": "…", "value": "…"}: changes an item of that configuration store
+SCENARIOS lists, with commas, what the client is to try.
 A client is called with the backend, `embedded` or `redis`, whose components are BACKEND-state, BACKEND-pubsub,
 BACKEND-config and BACKEND-lock; the secret store is `secrets` for both."""
 
@@ -129,7 +130,7 @@ class SdkSuite:
 
     app, client: commands; client gets the backend as one more word. protocol: what the app speaks.
     subscriptions: how many the app makes by itself and by declaration, over all backends. scenarios: what
-    the client is to have printed; without: of those, what this SDK cannot do in this way."""
+    the client tries."""
 
     app = None
     client = None
@@ -155,7 +156,8 @@ class SdkSuite:
         cls.variables = {k: v for k, v in os.environ.items() if not k.startswith("DAPR_")}
         cls.variables.update({"DAPR_HTTP_PORT": str(http_port), "DAPR_GRPC_PORT": str(grpc_port), "APP_ID": "sdk",
                               "APP_PORT": str(app_port), "APP_PROTOCOL": cls.protocol,
-                              "CONTROL": cls.control.address, "PYTHONUNBUFFERED": "1"}, **cls.environment)
+                              "CONTROL": cls.control.address, "SCENARIOS": ",".join(cls.scenarios),
+                              "PYTHONUNBUFFERED": "1"}, **cls.environment)
         cls.server = Process("app", cls.app, cls.variables, cls.runtime.folder)
         cls.addClassCleanup(cls.server.close)
         try:
@@ -226,6 +228,8 @@ class SdkSuite:
         cls.results[backend] = dict(cls.outcome(line) for line in output.splitlines()
                                     if line.startswith(("ok ", "failed ")))
         print(f"{cls.__name__} {backend}: {time.monotonic() - started:.1f} s", file=sys.stderr)
+        if os.environ.get("CAISSON_SDK_VERBOSE"):
+            print(output, file=sys.stderr)
 
     @staticmethod
     def outcome(line):
