@@ -11,8 +11,8 @@ Status a_status() {
   status.instance = "ledger-1";
   status.version = "0.1.0";
   status.draining = true;
-  ComponentStatus up{"books", "ledger.sqlite", "v1", ComponentState::kUp, "", {"ETAG", "TTL"}, false, {"shop"}};
-  ComponentStatus down{"archive", "ledger.tape", "v2", ComponentState::kDown, "no \"tape\"", {}, true, {}};
+  ComponentStatus up{"books", "ledger.sqlite", "v1", ComponentState::kUp, "", {"ETAG", "TTL"}, false, false, {"shop"}};
+  ComponentStatus down{"archive", "ledger.tape", "v2", ComponentState::kDown, "no \"tape\"", {}, true, false, {}};
   status.components = {up, down};
   status.metadata = R"({"lists":[{"name":"a"}]})";
   return status;
