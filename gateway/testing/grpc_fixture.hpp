@@ -124,6 +124,13 @@ class GrpcTest : public GatewayTest {
     [[maybe_unused]] const auto finished = co_await std::move(finishing);
   }
 
+  /// Echoes once the test lets it.
+  Task<void> later(Incoming incoming, WaitQueue& go_on) {
+    co_await go_on.wait(loop_, Deadline::never());
+    auto echoing = echo(std::move(incoming));
+    co_await std::move(echoing);
+  }
+
   /// Writes as long as anybody takes it.
   Task<void> pour(Incoming incoming, std::size_t& written) {
     Envelope head;
