@@ -9,10 +9,11 @@
 
 namespace caisson::sdk {
 
-/// An error in the form of Dapr's HTTP API: {"errorCode","message","details"?}. `details` are
-/// written only for the errors that have a reason.
+/// An error of Dapr's API. Over HTTP {"errorCode","message","details"?} under `status`; over gRPC (sdk/rpc.hpp)
+/// the message under `rpc` with details. Details are given only for errors that have a reason.
 struct ApiError {
   std::uint16_t status = 500;
+  Errc rpc = Errc::kInternal;
   std::string code;  // ERR_STATE_GET
   std::string message;
   /// google.rpc.ErrorInfo: reason and metadata. Empty reason: no details at all.

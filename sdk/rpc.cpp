@@ -1,5 +1,9 @@
 #include "sdk/rpc.hpp"
 
+#include <fmt/format.h>
+#include <google/protobuf/message_lite.h>
+#include <google/protobuf/stubs/logging.h>
+
 #include "bus/gzip.hpp"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -34,6 +38,24 @@ std::vector<std::pair<std::string, std::string>> trailers_of(const RpcStatus& st
 
 }  // namespace
 
+Route dapr_rpc(std::string_view method, std::string group, std::string version) {
+  Route route;
+  route.rpc = Rpc::kUnary;
+  route.method = "POST";
+  route.path = fmt::format("/dapr.proto.runtime.v1.Dapr/{}", method);
+  route.group = std::move(group);
+  route.version = std::move(version);
+  route.errors = ErrorShape::kGrpc;
+  return route;
+}
+
+Result<void> parse_message(std::string_view bytes, google::protobuf::MessageLite& message) {
+  // The library would write a line about every text that is not UTF-8, as often as a client likes.
+  [[maybe_unused]] static const auto former = google::protobuf::SetLogHandler(nullptr);
+  if (bytes.size() <= kMaxPayload && message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return ok();
+  return Error{Errc::kInternal, fmt::format("grpc: error unmarshalling request: it is no {}", message.GetTypeName())};
+}
+
 RpcStatus rpc_status(Errc code, const ApiError& error) {
   RpcStatus status{code, error.message, {}};
   if (error.reason.empty()) return status;
@@ -67,11 +89,25 @@ RpcStatus rpc_status(Errc code, const ApiError& error) {
   return status;
 }
 
+RpcStatus rpc_status_with_reason(ApiError error) {
+  if (error.reason.empty()) error.reason = error.code;
+  return rpc_status(error);
+}
+
 Response rpc_response(std::string message) {
   Response response;
   response.status = 0;
   response.body = Buffer(std::move(message));
   return response;
+}
+
+Response rpc_response(const google::protobuf::MessageLite& message) {
+  const std::size_t size = message.ByteSizeLong();
+  if (size > kMaxPayload) {
+    return rpc_response(RpcStatus{
+        Errc::kResourceExhausted, fmt::format("the answer of {} bytes is larger than a message may be", size), {}});
+  }
+  return rpc_response(message.SerializeAsString());
 }
 
 Response rpc_response(const RpcStatus& status) {
@@ -84,6 +120,11 @@ Response rpc_response(const RpcStatus& status) {
 
 BodyEnd rpc_end(const RpcStatus& status) {
   return {static_cast<std::uint16_t>(status.code), status.message, trailers_of(status)};
+}
+
+Task<void> refuse_stream(Request request, RpcStatus status) {
+  auto answering = request.reply(rpc_response(status));
+  [[maybe_unused]] const auto sent = co_await std::move(answering);  // else nobody waits for it any more
 }
 
 Task<Result<std::optional<std::string>>> RpcReader::next(Deadline deadline) {

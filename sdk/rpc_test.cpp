@@ -45,6 +45,21 @@ TEST(RpcStatusTest, WithoutAReasonThereAreNoDetails) {
   EXPECT_TRUE(rpc_response(rpc_status(Errc::kInternal, error)).trailers.empty());
 }
 
+TEST(RpcMessageTest, BytesThatAreNoMessageAreInternalAsInGo) {
+  google::rpc::Status status;
+  EXPECT_TRUE(parse_message("", status));
+  EXPECT_EQ(parse_message("\x0a\xff", status).error().code, Errc::kInternal);
+  EXPECT_EQ(parse_message(std::string_view("\x12\x01\xff", 3), status).error().code, Errc::kInternal) << "not UTF-8";
+}
+
+TEST(RpcMessageTest, AnAnswerThatFitsIntoNoFrameIsRefused) {
+  google::rpc::Status status;
+  status.set_message(std::string(kMaxPayload, 'x'));
+  const Response response = rpc_response(status);
+  EXPECT_EQ(response.status, static_cast<int>(Errc::kResourceExhausted));
+  EXPECT_EQ(response.body.size(), 0U);
+}
+
 /// All messages of a stream that came whole with its head.
 Task<Result<std::vector<std::string>>> messages_of(std::string bytes, std::string encoding) {
   RpcReader reader(std::move(bytes), BodyReader(), std::move(encoding), 100);

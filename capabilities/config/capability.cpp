@@ -88,13 +88,18 @@ Generation default_documents() {
 }
 
 ConfigCapability::ConfigCapability(sdk::Context& context)
-    : context_(context), next_scan_(context.loop(), [this] { scan(); }), items_(context), items_http_(items_) {}
+    : context_(context),
+      next_scan_(context.loop(), [this] { scan(); }),
+      items_(context),
+      items_http_(items_),
+      items_grpc_(items_, context) {}
 
 void ConfigCapability::define(sdk::Definition& definition) {
   definition.manifest().publishes_config = true;
   definition.manifest().takes_config = false;  // it makes them
   definition.manifest().calls = {"app", "secrets.resolve"};
   items_http_.define(definition);
+  items_grpc_.define(definition);
 }
 
 void ConfigCapability::start() {

@@ -10,6 +10,7 @@
 #include "bus/log.hpp"
 #include "capabilities/config/compiler.hpp"
 #include "capabilities/config/folder_watch.hpp"
+#include "capabilities/config/items/dapr_grpc.hpp"
 #include "capabilities/config/items/dapr_http.hpp"
 #include "capabilities/config/items/service.hpp"
 #include "capabilities/config/resources_folder.hpp"
@@ -97,6 +98,7 @@ class ConfigCapability final : public sdk::Capability {
   sdk::Counter problem_count_;
   items::ItemsService items_;
   items::DaprHttp items_http_;
+  items::DaprGrpc items_grpc_;
 };
 
 /// The term of this start: above every earlier one of this data folder, and, for when that is lost,

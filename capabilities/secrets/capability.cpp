@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "capabilities/secrets/dapr_grpc.hpp"
 #include "capabilities/secrets/dapr_http.hpp"
 #include "capabilities/secrets/service.hpp"
 #include "sdk/sealed_secret.hpp"
@@ -13,16 +14,17 @@ namespace {
 
 class SecretsCapability final : public sdk::Capability {
  public:
-  explicit SecretsCapability(sdk::Context& context) : service_(context), http_(service_, context) {}
+  explicit SecretsCapability(sdk::Context& context) : service_(context), http_(service_), grpc_(service_) {}
 
   void define(sdk::Definition& definition) override {
     http_.define(definition);
+    grpc_.define(definition);
     definition.serve_call_stream("secrets.resolve",
                                  [this](sdk::Request request) { return resolve(std::move(request)); });
     // A secret store's own metadata may refer to a secret of another store.
     definition.manifest().calls.emplace_back("secrets.resolve");
   }
-  void start() override { http_.start(); }
+  void start() override { service_.start(); }
   void configure(std::shared_ptr<const config::Generation> generation) override { service_.configure(*generation); }
   [[nodiscard]] std::vector<sdk::ComponentStatus> components() const override { return service_.status(); }
 
@@ -46,6 +48,7 @@ class SecretsCapability final : public sdk::Capability {
 
   SecretService service_;
   DaprHttp http_;
+  DaprGrpc grpc_;
 };
 
 }  // namespace

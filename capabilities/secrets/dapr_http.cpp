@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "bus/json_writer.hpp"
+#include "capabilities/secrets/dapr_errors.hpp"
 #include "sdk/http_reply.hpp"
 
 namespace caisson::secrets {
@@ -36,18 +37,12 @@ void DaprHttp::define(sdk::Definition& definition) {
                    [this](sdk::Request& request) { return get(request); });
 }
 
-void DaprHttp::start() {
-  read_ = context_.counters().counter("secrets_read_total");
-  denied_ = context_.counters().counter("secrets_denied_total");
-  failed_ = context_.counters().counter("secrets_failed_total");
-}
-
 Task<sdk::Response> DaprHttp::get(sdk::Request& request) {
   const std::string store(request.parameter("store"));
   const std::string key(request.parameter("key"));
   Answered<Secret> answer = co_await service_.get(std::string(request.app()), store, key, request.deadline());
-  if (answer.refused) co_return refuse(*answer.refused, store, fmt::format("secret with key {}", key));
-  read_.add();
+  if (answer.refused)
+    co_return sdk::error_response(api_error(*answer.refused, store, fmt::format("secret with key {}", key)));
   if (answer.value.empty()) co_return sdk::no_content();
   JsonWriter json(HtmlEscape::kYes);
   write(json, answer.value);
@@ -58,8 +53,7 @@ Task<sdk::Response> DaprHttp::get(sdk::Request& request) {
 Task<sdk::Response> DaprHttp::get_bulk(sdk::Request& request) {
   const std::string store(request.parameter("store"));
   Answered<Secrets> answer = co_await service_.get_all(std::string(request.app()), store, request.deadline());
-  if (answer.refused) co_return refuse(*answer.refused, store, "all secrets");
-  read_.add();
+  if (answer.refused) co_return sdk::error_response(api_error(*answer.refused, store, "all secrets"));
   if (answer.value.empty()) co_return sdk::no_content();
   JsonWriter json(HtmlEscape::kYes);
   json.begin_object();
@@ -70,33 +64,6 @@ Task<sdk::Response> DaprHttp::get_bulk(sdk::Request& request) {
   json.end_object();
   wipe(answer.value);
   co_return sdk::json_response(json.take());
-}
-
-sdk::Response DaprHttp::refuse(const Refused& refused, const std::string& store, const std::string& what) {
-  sdk::ApiError error;
-  switch (refused.why) {
-    case Refusal::kNoStores:
-      error.code = "ERR_SECRET_STORES_NOT_CONFIGURED";
-      error.message = "secret store is not configured";
-      break;
-    case Refusal::kUnknownStore:
-      error.status = 401;
-      error.code = "ERR_SECRET_STORE_NOT_FOUND";
-      error.message = fmt::format("failed finding secret store with key {}", store);
-      break;
-    case Refusal::kDenied:
-      error.status = 403;
-      error.code = "ERR_PERMISSION_DENIED";
-      error.message = fmt::format("access denied by policy to get {} from {}", what, store);
-      denied_.add();
-      break;
-    case Refusal::kFailed:
-      error.code = "ERR_SECRET_GET";
-      error.message = fmt::format("failed getting {} from secret store {}: {}", what, store, refused.message);
-      failed_.add();
-      break;
-  }
-  return sdk::error_response(error);
 }
 
 }  // namespace caisson::secrets

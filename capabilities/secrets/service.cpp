@@ -23,7 +23,13 @@ sdk::ComponentSet::Options store_options() {
 }  // namespace
 
 SecretService::SecretService(sdk::Context& context)
-    : resiliency_(context.loop()), stores_(context, store_options(), make_store) {}
+    : context_(context), resiliency_(context.loop()), stores_(context, store_options(), make_store) {}
+
+void SecretService::start() {
+  read_ = context_.counters().counter("secrets_read_total");
+  denied_ = context_.counters().counter("secrets_denied_total");
+  failed_ = context_.counters().counter("secrets_failed_total");
+}
 
 void SecretService::configure(const config::Generation& generation) {
   configured_ = true;
@@ -36,6 +42,30 @@ void SecretService::configure(const config::Generation& generation) {
 }
 
 Task<Answered<Secret>> SecretService::get(std::string app, std::string store, std::string name, Deadline deadline) {
+  auto reading = read(std::move(app), std::move(store), std::move(name), deadline);
+  Answered<Secret> answer = co_await std::move(reading);
+  count(answer.refused);
+  co_return answer;
+}
+
+Task<Answered<Secrets>> SecretService::get_all(std::string app, std::string store, Deadline deadline) {
+  auto reading = read_all(std::move(app), std::move(store), deadline);
+  Answered<Secrets> answer = co_await std::move(reading);
+  count(answer.refused);
+  co_return answer;
+}
+
+void SecretService::count(const std::optional<Refused>& refused) {
+  if (!refused) {
+    read_.add();
+  } else if (refused->why == Refusal::kDenied) {
+    denied_.add();
+  } else if (refused->why == Refusal::kFailed) {
+    failed_.add();
+  }
+}
+
+Task<Answered<Secret>> SecretService::read(std::string app, std::string store, std::string name, Deadline deadline) {
   Answered<StorePtr> found = co_await find(app, store, deadline);
   if (found.refused) co_return Answered<Secret>{{}, std::move(found.refused)};
   if (!allowed(store, name)) co_return Answered<Secret>{{}, Refused{Refusal::kDenied, {}}};
@@ -48,7 +78,7 @@ Task<Answered<Secret>> SecretService::get(std::string app, std::string store, st
   co_return Answered<Secret>{*std::move(secret), std::nullopt};
 }
 
-Task<Answered<Secrets>> SecretService::get_all(std::string app, std::string store, Deadline deadline) {
+Task<Answered<Secrets>> SecretService::read_all(std::string app, std::string store, Deadline deadline) {
   Answered<StorePtr> found = co_await find(app, store, deadline);
   if (found.refused) co_return Answered<Secrets>{{}, std::move(found.refused)};
 

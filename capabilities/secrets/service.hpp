@@ -36,6 +36,7 @@ class SecretService {
  public:
   explicit SecretService(sdk::Context& context);
 
+  void start();
   void configure(const config::Generation& generation);
 
   Task<Answered<Secret>> get(std::string app, std::string store, std::string name, Deadline deadline);
@@ -51,10 +52,17 @@ class SecretService {
  private:
   using StorePtr = std::shared_ptr<SecretStore>;
 
+  Task<Answered<Secret>> read(std::string app, std::string store, std::string name, Deadline deadline);
+  Task<Answered<Secrets>> read_all(std::string app, std::string store, Deadline deadline);
+  void count(const std::optional<Refused>& refused);
   Task<Answered<StorePtr>> find(std::string app, std::string store, Deadline deadline);
   [[nodiscard]] bool allowed(std::string_view store, std::string_view name) const;
   [[nodiscard]] sdk::Policy policy(std::string_view app, const std::string& store);
 
+  sdk::Context& context_;
+  sdk::Counter read_;
+  sdk::Counter denied_;
+  sdk::Counter failed_;
   bool configured_ = false;
   std::map<std::string, std::string, std::less<>> types_;  // of components, by name
   std::map<std::string, config::SecretScope, std::less<>> scopes_;

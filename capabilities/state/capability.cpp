@@ -21,7 +21,8 @@ StateCapability::StateCapability(sdk::Context& context)
                     return make_store(context, spec, deadline);
                   }),
       service_(context.loop(), components_),
-      dapr_http_(service_, context.counters()) {}
+      dapr_http_(service_, context.counters()),
+      dapr_grpc_(service_, context.counters()) {}
 
 std::unique_ptr<sdk::Capability> make_state(sdk::Context& context) {
   return std::make_unique<StateCapability>(context);

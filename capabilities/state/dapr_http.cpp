@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "capabilities/state/dapr_errors.hpp"
 #include "capabilities/state/dapr_json.hpp"
 #include "sdk/http_reply.hpp"
 
@@ -12,9 +13,6 @@ namespace {
 using sdk::ApiError;
 using sdk::Request;
 using sdk::Response;
-
-/// Values and the JSON around them must fit into one frame.
-constexpr std::size_t kMostValueBytes = kMaxPayload - 64 * 1024;
 
 ApiError api_error(std::uint16_t status, std::string code, std::string message) {
   ApiError error;
@@ -27,51 +25,6 @@ ApiError api_error(std::uint16_t status, std::string code, std::string message) 
 Response malformed(std::string_view what) {
   return sdk::error_response(
       api_error(400, "ERR_MALFORMED_REQUEST", fmt::format("failed deserializing HTTP body: {}", what)));
-}
-
-/// The store could not be selected.
-Response no_store(const Error& error, const Request& request) {
-  ApiError answer = api_error(500, "ERR_STATE_STORE_NOT_CONFIGURED", error.message);
-  answer.reason = "DAPR_STATE_NOT_CONFIGURED";
-  if (error.code == Errc::kNotFound) {
-    answer.status = 400;
-    answer.code = "ERR_STATE_STORE_NOT_FOUND";
-    answer.reason = "DAPR_STATE_NOT_FOUND";
-  }
-  answer.info = {{"appID", std::string(request.app())}};
-  return sdk::error_response(answer);
-}
-
-Response illegal_key(const Selected& selected, std::string_view key, const Error& error) {
-  ApiError answer = api_error(400, "ERR_MALFORMED_REQUEST", error.message);
-  answer.reason = "DAPR_STATE_ILLEGAL_KEY";
-  answer.resource_type = "state";
-  answer.resource_name = selected.store;
-  answer.violation_field = key;
-  answer.violation = error.message;
-  return sdk::error_response(answer);
-}
-
-std::uint16_t status_of(Errc code) { return code == Errc::kAborted ? 409 : code == Errc::kInvalidArgument ? 400 : 500; }
-
-/// What went wrong with the changes of a request, all of it in one text: an etag error decides the
-/// code. Nothing when nothing did.
-std::optional<Error> joined_error(const Result<std::vector<WriteResult>>& results) {
-  if (!results) {
-    // The store's own refusal is never an etag error, whatever its code.
-    return Error{Errc::kUnknown, results.error().message};
-  }
-  std::optional<Error> joined;
-  for (const WriteResult& result : *results) {
-    if (result.code == Errc::kOk || result.code == Errc::kCancelled) continue;
-    if (!joined) {
-      joined.emplace(Error{result.code, result.text});
-      continue;
-    }
-    joined->message += "\n" + result.text;
-    if (status_of(joined->code) == 500) joined->code = result.code;
-  }
-  return joined;
 }
 
 /// Metadata of the query overrides that of the item, key by key.
@@ -96,7 +49,7 @@ std::optional<Response> check_keys(const Selected& selected, const std::vector<C
       return sdk::error_response(api_error(400, "ERR_MALFORMED_REQUEST", "\"key\" is a required field"));
     }
     if (const auto key = Service::stored_key(selected, change.key); !key) {
-      return illegal_key(selected, change.key, key.error());
+      return sdk::error_response(dapr_errors::illegal_key(selected, change.key, key.error()));
     }
   }
   return std::nullopt;
@@ -104,9 +57,8 @@ std::optional<Response> check_keys(const Selected& selected, const std::vector<C
 
 Response value_response(const Request& request, const Selected& selected, Entry entry) {
   if (entry.value.size() > kMostValueBytes) {
-    return sdk::error_response(api_error(500, "ERR_STATE_GET",
-                                         fmt::format("fail to get {} from state store {}: the value is {} bytes long",
-                                                     request.parameter("key"), selected.store, entry.value.size())));
+    return sdk::error_response(dapr_errors::not_read(selected, request.parameter("key"),
+                                                     fmt::format("the value is {} bytes long", entry.value.size())));
   }
   Response response = sdk::json_response(std::move(entry.value));
   response.headers.emplace_back("etag", std::move(entry.etag));
@@ -173,21 +125,17 @@ Task<Response> DaprHttp::get(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return no_store(selected.error(), request);
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   Get get{std::string(request.parameter("key")), query_value(request, "consistency"),
           sdk::query_metadata(request.query())};
   const std::string key = get.key;
   if (const auto stored = Service::stored_key(*selected, key); !stored)
-    co_return illegal_key(*selected, key, stored.error());
+    co_return sdk::error_response(dapr_errors::illegal_key(*selected, key, stored.error()));
 
   auto getting = service_.get(*selected, std::move(get), request.deadline());
   Found found = co_await std::move(getting);
-  if (!found) {
-    co_return sdk::error_response(
-        api_error(500, "ERR_STATE_GET",
-                  fmt::format("fail to get {} from state store {}: {}", key, selected->store, found.error().message)));
-  }
+  if (!found) co_return sdk::error_response(dapr_errors::not_read(*selected, key, found.error().message));
   if (!*found) co_return sdk::no_content();
   co_return value_response(request, *selected, **std::move(found));
 }
@@ -196,7 +144,7 @@ Task<Response> DaprHttp::set(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return no_store(selected.error(), request);
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   auto items = parse_set(std::string(request.body()));
   if (!items) co_return malformed(items.error().message);
@@ -209,16 +157,14 @@ Task<Response> DaprHttp::set(Request& request) {
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
-  co_return sdk::error_response(
-      api_error(status_of(error->code), "ERR_STATE_SAVE",
-                fmt::format("failed saving state in state store {}: {}", selected->store, error->message)));
+  co_return sdk::error_response(dapr_errors::not_saved(*selected, *error));
 }
 
 Task<Response> DaprHttp::remove(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return no_store(selected.error(), request);
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   std::vector<Change> items(1);
   Change& change = items.front();
@@ -236,21 +182,20 @@ Task<Response> DaprHttp::remove(Request& request) {
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
-  co_return sdk::error_response(api_error(status_of(error->code), "ERR_STATE_DELETE",
-                                          fmt::format("failed deleting state with key {}: {}", key, error->message)));
+  co_return sdk::error_response(dapr_errors::not_deleted(key, *error));
 }
 
 Task<Response> DaprHttp::get_many(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return no_store(selected.error(), request);
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   const auto keys = parse_get_many(std::string(request.body()));
   if (!keys) co_return malformed(keys.error().message);
   for (const std::string& key : *keys) {
     if (const auto stored = Service::stored_key(*selected, key); !stored)
-      co_return illegal_key(*selected, key, stored.error());
+      co_return sdk::error_response(dapr_errors::illegal_key(*selected, key, stored.error()));
   }
   auto getting = service_.get_many(*selected, *keys, kMostValueBytes, request.deadline());
   const auto found = co_await std::move(getting);
@@ -273,16 +218,14 @@ Task<Response> DaprHttp::transact(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return no_store(selected.error(), request);
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
   auto parsed = parse_transaction(std::string(request.body()));
   if (!parsed) co_return malformed(parsed.error().message);
   // In the order of the operations: what comes before an unknown one is looked at first.
   if (auto refused = check_keys(*selected, parsed->changes)) co_return *std::move(refused);
-  if (parsed->has_unknown_operation) {
-    co_return sdk::error_response(api_error(400, "ERR_NOT_SUPPORTED_STATE_OPERATION",
-                                            fmt::format("operation type {} not supported", parsed->unknown_operation)));
-  }
+  if (parsed->has_unknown_operation)
+    co_return sdk::error_response(dapr_errors::unknown_operation(parsed->unknown_operation));
   if (parsed->changes.empty()) co_return sdk::no_content();
   add_query_metadata(request, parsed->changes);
 
@@ -291,21 +234,16 @@ Task<Response> DaprHttp::transact(Request& request) {
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
-  co_return sdk::error_response(api_error(500, "ERR_STATE_TRANSACTION",
-                                          fmt::format("error while executing state transaction: {}", error->message)));
+  co_return sdk::error_response(dapr_errors::not_transacted(*error));
 }
 
 Task<Response> DaprHttp::query(Request& request) {
   auto selecting =
       service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
   const auto selected = co_await std::move(selecting);
-  if (!selected) co_return no_store(selected.error(), request);
+  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
 
-  ApiError answer = api_error(500, "ERR_STATE_STORE_NOT_SUPPORTED", "state store does not support querying");
-  answer.reason = "DAPR_STATE_QUERYING_NOT_SUPPORTED";
-  answer.resource_type = "state";
-  answer.resource_name = selected->store;
-  co_return sdk::error_response(answer);
+  co_return sdk::error_response(dapr_errors::no_queries(*selected));
 }
 
 }  // namespace caisson::state

@@ -56,7 +56,27 @@ Result<Write> write_of(const Selected& selected, Change change) {
   return write;
 }
 
+bool is_etag_error(Errc code) { return code == Errc::kAborted || code == Errc::kInvalidArgument; }
+
 }  // namespace
+
+std::optional<Error> joined_error(const Result<std::vector<WriteResult>>& results) {
+  if (!results) {
+    // The store's own refusal is never an etag error, whatever its code.
+    return Error{Errc::kUnknown, results.error().message};
+  }
+  std::optional<Error> joined;
+  for (const WriteResult& result : *results) {
+    if (result.code == Errc::kOk || result.code == Errc::kCancelled) continue;
+    if (!joined) {
+      joined.emplace(Error{result.code, result.text});
+      continue;
+    }
+    joined->message += "\n" + result.text;
+    if (!is_etag_error(joined->code)) joined->code = result.code;
+  }
+  return joined;
+}
 
 Task<Result<Selected>> Service::select(std::string store, std::string app, Deadline deadline) {
   auto task = components_.find_when_ready(store, app, deadline);

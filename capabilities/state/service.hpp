@@ -18,8 +18,15 @@ struct Selected {
   std::string app;
 };
 
+/// Values and what an API puts around them must fit into one frame.
+inline constexpr std::size_t kMostValueBytes = kMaxPayload - 64 * 1024;
+
 /// One key of a bulk get: absent, there, or not readable.
 using Found = Result<std::optional<Entry>>;
+
+/// What went wrong with the changes of a request, all of it in one text, under the code of an etag error
+/// where there is one (kAborted, kInvalidArgument), else another. Nothing when nothing did.
+std::optional<Error> joined_error(const Result<std::vector<WriteResult>>& results);
 
 /// The state capability without any API: takes an operation, gives its result. One thread.
 class Service {

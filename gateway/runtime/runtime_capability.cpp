@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "bus/json_writer.hpp"
+#include "gateway/runtime/missing_blocks.hpp"
+#include "gateway/runtime/reflection.hpp"
 #include "sdk/component_set.hpp"
 #include "sdk/http_reply.hpp"
 
@@ -16,8 +18,6 @@ namespace {
 
 constexpr std::string_view kNotReady = "ERR_HEALTH_NOT_READY";
 constexpr Nanos kObserveInterval = std::chrono::milliseconds(100);
-/// The answer goes out before the process does.
-constexpr Nanos kShutdownDelay = std::chrono::milliseconds(100);
 
 Route route_of(std::string method, std::string path, std::string group) {
   Route route;
@@ -68,6 +68,9 @@ void RuntimeCapability::define(sdk::Definition& definition) {
   outbound.open = true;
   definition.route(std::move(outbound), [this](sdk::Request& r) { return get_outbound_health(r); });
   definition.route(route_of("POST", "/v1.0/shutdown", "shutdown"), [this](sdk::Request& r) { return shut_down(r); });
+  define_rpcs(definition);
+  define_reflection(definition);
+  define_missing_blocks(definition);
 }
 
 void RuntimeCapability::start() { observe(); }

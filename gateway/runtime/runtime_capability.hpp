@@ -19,6 +19,9 @@ namespace caisson::gateway {
 ///   GET  /v1.0/healthz             204, or 500 with errorCode; ?appid=, ?require=part[,part]
 ///   GET  /v1.0/healthz/outbound    204 as soon as it is asked
 ///   POST /v1.0/shutdown            204, then the whole runtime ends; dapr-force-shutdown: true
+///
+/// Over gRPC: GetMetadata, SetMetadata, Shutdown; server reflection (gateway/runtime/reflection.hpp). And it
+/// answers for the building blocks that are not here (gateway/runtime/missing_blocks.hpp).
 class RuntimeCapability final : public sdk::Capability {
  public:
   RuntimeCapability(sdk::Context& context, Facts& facts);
@@ -27,11 +30,18 @@ class RuntimeCapability final : public sdk::Capability {
   void start() override;
 
  private:
+  /// The answer goes out before the process does.
+  static constexpr Nanos kShutdownDelay = std::chrono::milliseconds(100);
+
   Task<sdk::Response> get_metadata(sdk::Request& request);
   Task<sdk::Response> put_metadata(sdk::Request& request);
   Task<sdk::Response> get_health(sdk::Request& request);
   Task<sdk::Response> get_outbound_health(sdk::Request& request);
   Task<sdk::Response> shut_down(sdk::Request& request);
+  void define_rpcs(sdk::Definition& definition);
+  Task<sdk::Response> rpc_get_metadata(sdk::Request& request);
+  Task<sdk::Response> rpc_set_metadata(sdk::Request& request);
+  Task<sdk::Response> rpc_shut_down(sdk::Request& request);
   [[nodiscard]] sdk::Response required(std::string_view names, std::string_view app) const;
   void observe();
 

@@ -376,7 +376,8 @@ TEST_F(RuntimeCapabilityTest, HealthNeedsNoTokenAndEverythingElseDoes) {
 
   for (const Route& route : definition_.manifest().routes) {
     EXPECT_EQ(route.open, route.path.starts_with("/v1.0/healthz")) << route.path;
-    EXPECT_EQ(route.version, "v1.0");
+    EXPECT_NE(route.group, "") << route.path;
+    EXPECT_NE(route.version, "") << route.path;
   }
   EXPECT_FALSE(definition_.manifest().takes_config);
 }

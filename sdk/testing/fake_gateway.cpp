@@ -207,11 +207,19 @@ Task<Answer> FakeGateway::whole(Task<Result<Reply>> task, Deadline deadline) {
   answer.status = reply->head->status();
   for (const Field field : reply->head.headers()) answer.headers.emplace_back(field.name, field.value);
   answer.body = reply->head.payload();
+  answer.message = text(reply->head->message());
+  for (const Field field : Fields(reply->head->trailers())) answer.trailers.emplace_back(field.name, field.value);
   auto rest = co_await reply->rest.all(std::size_t{64} << 20, deadline);
   if (rest) {
     answer.body += *rest;
   } else {
     answer.error = rest.error();
+  }
+  const BodyEnd& end = reply->rest.end();
+  if (!end.empty()) {
+    answer.status = end.status;
+    answer.message = end.message;
+    answer.trailers = end.trailers;
   }
   co_return answer;
 }

@@ -32,6 +32,9 @@ struct Answer {
   std::uint16_t status = 0;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  /// gRPC: text and trailers, of the answer or of the end of its body.
+  std::string message;
+  std::vector<std::pair<std::string, std::string>> trailers;
   Error error{Errc::kOk, {}};
 
   /// The first header of that name, empty when there is none.

@@ -77,7 +77,7 @@ def wrong_includes(path, text):
             included = included.replace("/generated/", "/")
         if "/" not in included:
             yield f"{path} includes \"{included}\": includes are written from the root"
-        elif included.endswith(".pb.h"):
+        elif included.endswith(".pb.h") or included.startswith("proto/"):
             if not path.startswith(("sdk/", "capabilities/", "examples/", "gateway/runtime/")):
                 yield f"{path} includes \"{included}\": messages of an API are for capabilities"
         elif area_of(included) not in allowed:

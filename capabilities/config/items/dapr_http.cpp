@@ -1,9 +1,9 @@
 #include "capabilities/config/items/dapr_http.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "bus/json_writer.hpp"
+#include "capabilities/config/items/dapr_errors.hpp"
 #include "capabilities/config/items/items_json.hpp"
 #include "sdk/http_reply.hpp"
 
@@ -29,31 +29,6 @@ std::vector<std::string> keys_of(const sdk::Request& request) {
     if (name == "key") keys.push_back(std::move(value));
   }
   return keys;
-}
-
-sdk::Response refuse(const Refused& refused, const std::string& store, const char* failed_code,
-                     const std::string& failed_message) {
-  sdk::ApiError error;
-  switch (refused.why) {
-    case Refusal::kNoStores:
-      error.code = "ERR_CONFIGURATION_STORE_NOT_CONFIGURED";
-      error.message = "configuration stores not configured";
-      break;
-    case Refusal::kUnknownStore:
-      error.status = 400;
-      error.code = "ERR_CONFIGURATION_STORE_NOT_FOUND";
-      error.message = fmt::format("configuration store {} not found", store);
-      break;
-    case Refusal::kNoAppChannel:
-      error.code = "ERR_APP_CHANNEL_NIL";
-      error.message = "app channel is not initialized";
-      break;
-    case Refusal::kFailed:
-      error.code = failed_code;
-      error.message = fmt::format("{}: {}", failed_message, refused.message);
-      break;
-  }
-  return sdk::error_response(error);
 }
 
 }  // namespace
@@ -83,8 +58,7 @@ Task<sdk::Response> DaprHttp::get(sdk::Request& request) {
   auto task = service_.get(std::string(request.app()), store, keys, request.deadline());
   const Answered<Items> answer = co_await std::move(task);
   if (answer.refused) {
-    co_return refuse(*answer.refused, store, "ERR_CONFIGURATION_GET",
-                     fmt::format("failed to get [{}] from Configuration store {}", fmt::join(keys, " "), store));
+    co_return sdk::error_response(dapr_errors::not_read(*answer.refused, store, keys));
   }
   if (answer.value.empty()) co_return sdk::no_content();
   co_return sdk::json_response(items_json(answer.value));
@@ -96,8 +70,7 @@ Task<sdk::Response> DaprHttp::subscribe(sdk::Request& request) {
   auto task = service_.subscribe(std::string(request.app()), store, keys, request.deadline());
   const Answered<std::string> answer = co_await std::move(task);
   if (answer.refused) {
-    co_return refuse(*answer.refused, store, "ERR_CONFIGURATION_SUBSCRIBE",
-                     fmt::format("failed to subscribe [{}] from Configuration store {}", fmt::join(keys, " "), store));
+    co_return sdk::error_response(dapr_errors::not_subscribed(*answer.refused, store, keys));
   }
   JsonWriter json;
   json.begin_object().key("id").value(answer.value).end_object();
@@ -107,14 +80,16 @@ Task<sdk::Response> DaprHttp::subscribe(sdk::Request& request) {
 Task<sdk::Response> DaprHttp::unsubscribe(sdk::Request& request) {
   const std::string store(request.parameter("store"));
   const std::string id(request.parameter("id"));
-  auto task = service_.unsubscribe(std::string(request.app()), store, id, request.deadline());
+  auto task = service_.unsubscribe(std::string(request.app()), store, id, /*streamed=*/false, request.deadline());
   const Answered<bool> answer = co_await std::move(task);
   JsonWriter json;
   if (!answer.refused) {
     json.begin_object().key("ok").value(true).end_object();
     co_return sdk::json_response(json.take());
   }
-  if (answer.refused->why != Refusal::kFailed) co_return refuse(*answer.refused, store, "", "");
+  if (answer.refused->why != Refusal::kFailed) {
+    co_return sdk::error_response(dapr_errors::not_unsubscribed(*answer.refused, store));
+  }
   json.begin_object().key("message").value(answer.refused->message).end_object();
   sdk::Response response = sdk::json_response(json.take());
   response.status = 500;

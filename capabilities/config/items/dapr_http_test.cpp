@@ -114,12 +114,15 @@ TEST_F(DaprHttpTest, TooManyTooLongAndEmptyKeysAreRefused) {
 }
 
 TEST_F(DaprHttpTest, OnlyWhatMayBeRepeatedIsMarkedSafe) {
+  int routes = 0;
   for (const Route& route : gateway_->process().manifest().routes) {
+    if (route.rpc != Rpc::kNone) continue;
+    ++routes;
     EXPECT_EQ(route.safe, !route.path.ends_with("/unsubscribe")) << route.path;
     EXPECT_EQ(route.selector, "store");
     EXPECT_EQ(route.group, "configuration");
   }
-  EXPECT_EQ(gateway_->process().manifest().routes.size(), 6U);
+  EXPECT_EQ(routes, 6);
 }
 
 TEST_F(DaprHttpTest, TheStatusShowsEachStore) {

@@ -29,6 +29,16 @@ std::optional<Refused> check_keys(const std::vector<std::string>& keys) {
   return std::nullopt;
 }
 
+Answered<std::string> answered(Result<std::string> result) {
+  Answered<std::string> answer;
+  if (result) {
+    answer.value = *std::move(result);
+  } else {
+    answer.refused = Refused{Refusal::kFailed, std::move(result).error().message};
+  }
+  return answer;
+}
+
 }  // namespace
 
 ItemsService::ItemsService(sdk::Context& context)
@@ -76,28 +86,43 @@ Task<Answered<Items>> ItemsService::get(std::string app, std::string store, std:
 
 Task<Answered<std::string>> ItemsService::subscribe(std::string app, std::string store, std::vector<std::string> keys,
                                                     Deadline deadline) {
-  auto finding = find(app, store, deadline);
-  Answered<StorePtr> found = co_await std::move(finding);
   Answered<std::string> answer;
-  answer.refused = std::move(found.refused);
-  if (!answer.refused) answer.refused = check_keys(keys);
+  auto asking = may_ask(app, store, keys, deadline);
+  answer.refused = co_await std::move(asking);
   const auto state = context_.apps().find(app);
   if (!answer.refused && (state == context_.apps().end() || state->second.protocol.empty())) {
     answer.refused = Refused{Refusal::kNoAppChannel, {}};
   }
   if (answer.refused) co_return answer;
-
   auto subscribing = subscriptions_.subscribe(std::move(app), std::move(store), std::move(keys), deadline);
-  Result<std::string> id = co_await std::move(subscribing);
-  if (id) {
-    answer.value = *std::move(id);
-  } else {
-    answer.refused = Refused{Refusal::kFailed, id.error().message};
-  }
-  co_return answer;
+  auto id = co_await std::move(subscribing);
+  co_return answered(std::move(id));
 }
 
-Task<Answered<bool>> ItemsService::unsubscribe(std::string app, std::string store, std::string id, Deadline deadline) {
+Task<Answered<std::string>> ItemsService::subscribe_stream(std::string app, std::string store,
+                                                           std::vector<std::string> keys, std::string resumes,
+                                                           Deadline deadline) {
+  Answered<std::string> answer;
+  auto asking = may_ask(app, store, keys, deadline);
+  answer.refused = co_await std::move(asking);
+  if (answer.refused) co_return answer;
+  auto subscribing =
+      subscriptions_.subscribe_stream(std::move(app), std::move(store), std::move(keys), std::move(resumes), deadline);
+  auto id = co_await std::move(subscribing);
+  co_return answered(std::move(id));
+}
+
+/// Whether the store is there for the app, and the keys are such as one may ask for.
+Task<std::optional<Refused>> ItemsService::may_ask(std::string app, std::string store, std::vector<std::string> keys,
+                                                   Deadline deadline) {
+  auto finding = find(std::move(app), std::move(store), deadline);
+  Answered<StorePtr> found = co_await std::move(finding);
+  if (found.refused) co_return std::move(found.refused);
+  co_return check_keys(keys);
+}
+
+Task<Answered<bool>> ItemsService::unsubscribe(std::string app, std::string store, std::string id, bool streamed,
+                                               Deadline deadline) {
   Answered<bool> answer;
   // A store that is not ready may be unsubscribed from all the same.
   const auto found = stores_.find(store, app);
@@ -106,7 +131,7 @@ Task<Answered<bool>> ItemsService::unsubscribe(std::string app, std::string stor
     answer.refused = Refused{found.absent == Absent::kNoneConfigured ? Refusal::kNoStores : Refusal::kUnknownStore, {}};
     co_return answer;
   }
-  auto ending = subscriptions_.unsubscribe(std::move(app), std::move(store), std::move(id), deadline);
+  auto ending = subscriptions_.unsubscribe(std::move(app), std::move(store), std::move(id), streamed, deadline);
   const Result<void> ended = co_await std::move(ending);
   answer.value = ended.has_value();
   if (!ended) answer.refused = Refused{Refusal::kFailed, ended.error().message};

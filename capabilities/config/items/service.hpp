@@ -49,13 +49,20 @@ class ItemsService {
   /// From now on the app is told of changes (delivery.hpp); gives the subscription's id.
   Task<Answered<std::string>> subscribe(std::string app, std::string store, std::vector<std::string> keys,
                                         Deadline deadline);
-  Task<Answered<bool>> unsubscribe(std::string app, std::string store, std::string id, Deadline deadline);
+  /// Who asks for one over a stream (subscriptions.hpp) needs no port.
+  Task<Answered<std::string>> subscribe_stream(std::string app, std::string store, std::vector<std::string> keys,
+                                               std::string resumes, Deadline deadline);
+  Subscriptions& subscriptions() { return subscriptions_; }
+  Task<Answered<bool>> unsubscribe(std::string app, std::string store, std::string id, bool streamed,
+                                   Deadline deadline);
 
   [[nodiscard]] std::vector<sdk::ComponentStatus> status() const { return stores_.status(); }
 
  private:
   using StorePtr = std::shared_ptr<Store>;
   Task<Answered<StorePtr>> find(std::string app, std::string store, Deadline deadline);
+  Task<std::optional<Refused>> may_ask(std::string app, std::string store, std::vector<std::string> keys,
+                                       Deadline deadline);
   [[nodiscard]] Subscriptions::FoundStore find_now(const std::string& store, const std::string& app) const;
 
   sdk::Context& context_;

@@ -22,6 +22,8 @@ struct Subscription {
   std::vector<std::string> keys;  // sorted, each once; empty: all
   /// The app's incarnation that subscribed.
   std::uint64_t incarnation = 0;
+  /// Updates go to a stream that is open (UpdateStream), not to the app's port.
+  bool streamed = false;
 
   [[nodiscard]] bool covers(const std::string& key) const;
   /// It is told of everything that `other` is told of.

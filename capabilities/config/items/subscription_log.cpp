@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS subscriptions(
 CREATE TABLE IF NOT EXISTS subscription_keys(
   subscription TEXT NOT NULL REFERENCES subscriptions(id) ON DELETE CASCADE, key TEXT NOT NULL,
   PRIMARY KEY(subscription, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS streams(
+  subscription TEXT PRIMARY KEY REFERENCES subscriptions(id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS told(
   subscription TEXT NOT NULL REFERENCES subscriptions(id) ON DELETE CASCADE, key TEXT NOT NULL,
   fingerprint BLOB NOT NULL, PRIMARY KEY(subscription, key)) STRICT, WITHOUT ROWID;
@@ -34,12 +36,13 @@ PRAGMA synchronous=NORMAL;
 struct SubscriptionLog::Tables {
   sdk::Database database;
   // Finalised before the database is closed.
-  sdk::Statement insert, insert_key, insert_told, remove, forget_told;
+  sdk::Statement insert, insert_key, insert_stream, insert_told, remove, forget_told;
 
   Result<void> prepare() {
     TRY(database.execute(kSchema));
     ASSIGN(insert, database.prepare("INSERT INTO subscriptions(id, app, store, incarnation) VALUES(?1, ?2, ?3, ?4)"));
     ASSIGN(insert_key, database.prepare("INSERT INTO subscription_keys(subscription, key) VALUES(?1, ?2)"));
+    ASSIGN(insert_stream, database.prepare("INSERT INTO streams(subscription) VALUES(?1)"));
     // Only of a subscription that is still there.
     ASSIGN(insert_told, database.prepare("INSERT OR REPLACE INTO told(subscription, key, fingerprint)"
                                          " SELECT id, ?2, ?3 FROM subscriptions WHERE id = ?1"));
@@ -77,7 +80,8 @@ struct SubscriptionLog::Tables {
   Result<std::vector<Stored>> read_all() {
     std::vector<Stored> all;
     ASSIGN(sdk::Statement select,
-           database.prepare("SELECT id, app, store, incarnation FROM subscriptions ORDER BY number"));
+           database.prepare("SELECT id, app, store, incarnation, id IN (SELECT subscription FROM streams)"
+                            " FROM subscriptions ORDER BY number"));
     while (true) {
       ASSIGN(const bool row, select.step());
       if (!row) break;
@@ -86,6 +90,7 @@ struct SubscriptionLog::Tables {
       stored.subscription.app = select.bytes(1);
       stored.subscription.store = select.bytes(2);
       stored.subscription.incarnation = static_cast<std::uint64_t>(select.number(3));
+      stored.subscription.streamed = select.number(4) != 0;
     }
     for (Stored& stored : all) {
       TRY(read_keys(stored));
@@ -105,6 +110,7 @@ struct SubscriptionLog::Tables {
     insert.bind(1, std::string_view(subscription.id)).bind(2, std::string_view(subscription.app));
     insert.bind(3, std::string_view(subscription.store));
     TRY(insert.bind(4, static_cast<std::int64_t>(subscription.incarnation)).run());
+    if (subscription.streamed) TRY(insert_stream.bind(1, std::string_view(subscription.id)).run());
     for (const std::string& key : subscription.keys) {
       TRY(insert_key.bind(1, std::string_view(subscription.id)).bind(2, std::string_view(key)).run());
     }

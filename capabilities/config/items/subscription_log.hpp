@@ -16,6 +16,7 @@ namespace caisson::items {
 ///
 ///   subscriptions      id, app, store, incarnation; in the order they were made
 ///   subscription_keys  subscription, key; none: all keys
+///   streams            subscriptions whose updates go to a stream
 ///   told               subscription, key, fingerprint
 ///
 /// A subscription is on the disk before it is acknowledged. What was told is written without waiting for

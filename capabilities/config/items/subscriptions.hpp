@@ -12,6 +12,7 @@
 #include "bus/task_scope.hpp"
 #include "capabilities/config/items/delivery.hpp"
 #include "capabilities/config/items/subscription_log.hpp"
+#include "capabilities/config/items/update_stream.hpp"
 #include "sdk/capability.hpp"
 
 namespace caisson::items {
@@ -28,6 +29,10 @@ inline constexpr std::size_t kMaxWatchedBytes = std::size_t{2} << 20;
 /// app is away become one, what waits is bounded by the number of keys, and after a lost connection or a
 /// restart of this process everything is read once and only differences are told. Per key one update is
 /// under way at a time. An app that does not answer 200 is asked again with back-off, for ever.
+///
+/// A subscription made over a stream is told there, one update at a time, and has nobody's place and no app
+/// port. When its stream goes away it waits a minute for another that takes it up (the gateway opens one when
+/// this process has restarted), and ends.
 ///
 /// Subscriptions of an app that restarts (docs/decisions/0007): the same keys again take the place of the
 /// older subscription; what an earlier incarnation subscribed to ends where a new subscription covers it.
@@ -53,8 +58,18 @@ class Subscriptions {
   /// away, the subscription may have been made. kResourceExhausted names the limit.
   Task<Result<std::string>> subscribe(std::string app, std::string store, std::vector<std::string> keys,
                                       Deadline deadline);
-  /// kNotFound when the app has no such subscription.
-  Task<Result<void>> unsubscribe(std::string app, std::string store, std::string id, Deadline deadline);
+  /// The same for a stream. `resumes`, where not empty, is the id of a subscription that lost its stream: it goes
+  /// on where it was; one that is not known any more begins anew under that id, and is told of everything.
+  /// Nothing is told before attach().
+  Task<Result<std::string>> subscribe_stream(std::string app, std::string store, std::vector<std::string> keys,
+                                             std::string resumes, Deadline deadline);
+  /// Takes the place of another stream, which ends. kNotFound when the subscription has gone meanwhile.
+  Result<void> attach(const std::string& app, const std::string& id, std::shared_ptr<UpdateStream> stream);
+  /// That stream is gone. No effect when another has taken its place.
+  void detach(const std::string& app, const std::string& id, const UpdateStream* stream);
+
+  /// kNotFound when the app has no such subscription of that kind.
+  Task<Result<void>> unsubscribe(std::string app, std::string store, std::string id, bool streamed, Deadline deadline);
 
   /// Some store came, went or was replaced.
   void stores_changed();
@@ -70,6 +85,9 @@ class Subscriptions {
 
   // The set of subscriptions.
   Task<void> restore();
+  Task<Result<SubscriptionLog::Stored>> draft(Subscription wanted, Deadline deadline);
+  [[nodiscard]] ActivePtr find(const std::string& app, const std::string& id) const;
+  Task<void> expire(ActivePtr active);
   Task<Result<void>> until_restored(Deadline deadline);
   Task<Result<std::string>> make(SubscriptionLog::Stored added, Deadline deadline);
   Task<Result<std::string>> make_alone(SubscriptionLog::Stored added, Deadline deadline);
@@ -90,6 +108,7 @@ class Subscriptions {
   Deadline begin_due(const ActivePtr& active, TaskScope& workers);
   Task<void> tell(ActivePtr active, std::string key, Nanos pause);
   Task<Result<void>> tell_once(ActivePtr active, std::string key);
+  Task<void> note(ActivePtr active, std::string key, std::optional<Fingerprint> now, Nanos after);
   [[nodiscard]] bool superseded(const Active& active, const std::string& key) const;
 
   sdk::Context& context_;

@@ -17,6 +17,7 @@
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
 #include "bus/testing/temporary_directory.hpp"
+#include "capabilities/config/items/dapr_grpc.hpp"
 #include "capabilities/config/items/dapr_http.hpp"
 #include "sdk/testing/fake_gateway.hpp"
 
@@ -25,11 +26,12 @@ namespace caisson::items::testing {
 /// The configuration API alone, given its components as any capability is.
 class ItemsCapability final : public sdk::Capability {
  public:
-  explicit ItemsCapability(sdk::Context& context) : service_(context), http_(service_) {}
+  explicit ItemsCapability(sdk::Context& context) : service_(context), http_(service_), grpc_(service_, context) {}
 
   void define(sdk::Definition& definition) override {
     definition.manifest().calls = {"app", "secrets.resolve"};
     http_.define(definition);
+    grpc_.define(definition);
   }
   void start() override { service_.start(); }
   void configure(std::shared_ptr<const config::Generation> generation) override { service_.configure(*generation); }
@@ -40,6 +42,7 @@ class ItemsCapability final : public sdk::Capability {
  private:
   ItemsService service_;
   DaprHttp http_;
+  DaprGrpc grpc_;
 };
 
 /// An update as an app got it.
