@@ -24,17 +24,21 @@ constexpr Nanos kStall = std::chrono::seconds(30);
 /// Answers up to this size are copied to stand behind their prefix, and their frame goes back at once.
 constexpr std::size_t kCopy = 16 * 1024;
 constexpr std::string_view kTraceHeader = "grpc-trace-bin";
+/// A resumable stream is taken up again so long after it was last, and so often when that gives nothing.
+constexpr int kMostIdleResumes = 5;
+constexpr Nanos kResumePause = std::chrono::milliseconds(200);
 
 /// Metadata that ends here: it concerns this connection or this way of framing. What a stream carries
 /// is framed by the client, so its encoding goes with it.
 bool ends_here(std::string_view name, bool streamed) {
-  if (name == "grpc-timeout" || name == kTraceHeader) return true;
+  if (name == "grpc-timeout" || name == kTraceHeader || name == sdk::kResumeToken) return true;
   return !streamed && name == "grpc-encoding";
 }
 
 /// What a capability says as metadata or trailer goes to the client, except what the gateway says itself.
 bool may_pass(const Field& field) {
-  constexpr std::string_view kOwn[] = {"grpc-status", "grpc-message", "content-type", "content-length"};
+  constexpr std::string_view kOwn[] = {"grpc-status", "grpc-message", "content-type", "content-length",
+                                       sdk::kResumeToken};
   if (!is_token(field.name) || !is_header_value(field.value) || is_connection_header(field.name)) return false;
   return std::ranges::none_of(kOwn, [&](std::string_view own) { return equal_ignoring_case(field.name, own); });
 }
@@ -62,8 +66,15 @@ RpcStatus unauthenticated(bool token_given) {
   return sdk::rpc_status(Errc::kUnauthenticated, error);
 }
 
+/// A code from another process: one of gRPC's, else UNKNOWN.
+std::uint16_t code_of(std::uint16_t status) {
+  return status <= 16 ? status : static_cast<std::uint16_t>(Errc::kUnknown);
+}
+
+}  // namespace
+
 /// code, text, and what else belongs to the end of a call.
-struct End {
+struct RpcService::End {
   std::string code;
   std::string message;
   std::vector<Field> others;
@@ -77,13 +88,6 @@ struct End {
     }
   }
 };
-
-/// A code from another process: one of gRPC's, else UNKNOWN.
-std::uint16_t code_of(std::uint16_t status) {
-  return status <= 16 ? status : static_cast<std::uint16_t>(Errc::kUnknown);
-}
-
-}  // namespace
 
 /// One call, while it is served.
 struct RpcService::Call {
@@ -296,6 +300,11 @@ Task<void> RpcService::serve_stream(Call& call) {
     }
     component = component_in(*message, *call.route);
   }
+  if (call.route->resumable) {
+    auto serving = serve_resumable(call, std::move(first), component);
+    co_await std::move(serving);
+    co_return;
+  }
   const std::vector<Field> headers = crossing_metadata(call.head, true);
   const RoutedRequest request = routed(call, component, headers);
   auto opening = dispatch_.open(request, Buffer(std::move(first)));
@@ -312,8 +321,59 @@ Task<void> RpcService::serve_stream(Call& call) {
     refuse(call, answer.error);
     co_return;
   }
-  auto passing = pass_stream(call, *answer.reply);
+  Passed passed;
+  auto passing = pass_stream(call, *answer.reply, passed);
   co_await std::move(passing);
+}
+
+/// A stream that outlives the instance that serves it (docs/wire-format.md). Its request is one message, which
+/// is sent again; the client sees one answer.
+Task<void> RpcService::serve_resumable(Call& call, std::string first, std::string component) {
+  Passed passed;
+  int idle = 0;
+  while (true) {
+    const Deadline not_before = loop_.deadline_in(kResumePause);
+    std::vector<Field> headers = crossing_metadata(call.head, true);
+    if (!passed.token.empty()) headers.push_back({sdk::kResumeToken, passed.token});
+    const RoutedRequest request = routed(call, component, headers);
+    auto opening = dispatch_.open(request, Buffer::copy_of(first));
+    Opened opened = co_await std::move(opening);
+    Answer answer;
+    if (opened.call) {
+      auto finishing = opened.call->body.finish(*call.deadline);
+      [[maybe_unused]] const auto finished = co_await std::move(finishing);
+      auto replying = dispatch_.reply(opened, *call.route);
+      answer = co_await std::move(replying);
+    } else {
+      answer.error = opened.error;
+    }
+    if (answer.reply) {
+      passed.pieces = 0;
+      auto passing = pass_stream(call, *answer.reply, passed);
+      co_await std::move(passing);
+    } else {
+      // Sent, and its instance went away over it.
+      passed.lost = opened.call && answer.error.kind == Errc::kUnavailable;
+      passed.pieces = 0;
+      if (!passed.lost && !passed.begun) refuse(call, answer.error);
+      if (!passed.lost && passed.begun) {
+        finish(call, End(static_cast<std::uint16_t>(answer.error.kind), answer.error.message));
+      }
+    }
+    if (!passed.lost) co_return;
+    idle = passed.pieces == 0 ? idle + 1 : 0;
+    if (idle > kMostIdleResumes) {
+      const sdk::RpcStatus status{Errc::kUnavailable, "the stream could not be taken up again", {}};
+      if (passed.begun) {
+        finish(call, End(static_cast<std::uint16_t>(status.code), status.message));
+      } else {
+        refuse(call, status);
+      }
+      co_return;
+    }
+    co_await loop_.sleep_until(not_before);
+    ++counters_.requests_resent;
+  }
 }
 
 /// What arrives up to the end of the first message; nothing where there is none.
@@ -356,22 +416,29 @@ Task<void> RpcService::pump_request(Http2Stream& stream, BodyWriter& body, Deadl
   [[maybe_unused]] const auto finished = co_await std::move(finishing);
 }
 
-Task<void> RpcService::pass_stream(Call& call, Reply& reply) {
+Task<void> RpcService::pass_stream(Call& call, Reply& reply, Passed& passed) {
   Http2Stream& stream = *call.stream;
   const bool streamed = reply.head.streamed();
+  passed.lost = false;
   End end(code_of(reply.head->status()), text(reply.head->message()));
   const Fields trailers(reply.head->trailers());
   for (const Field field : trailers) end.others.push_back(field);
-  if (!streamed && reply.head.payload().empty()) {
+  if (!streamed && reply.head.payload().empty() && !passed.begun) {
     call.end_at_once(end, &reply.head);
     co_return;
   }
-  stream.send_head(call.answer_head(&reply.head), false);
-  stream.send(Buffer::copy_of(reply.head.payload()));
+  passed.token = reply.head.headers().get(sdk::kResumeToken);
+  if (!std::exchange(passed.begun, true)) stream.send_head(call.answer_head(&reply.head), false);
+  if (!reply.head.payload().empty()) {
+    ++passed.pieces;
+    stream.send(Buffer::copy_of(reply.head.payload()));
+  }
   while (streamed) {
     auto reading = reply.rest.next(*call.deadline);
     Result<std::optional<Buffer>> piece = co_await std::move(reading);
     if (!piece) {
+      passed.lost = piece.error().code == Errc::kUnavailable && call.route->resumable && !passed.token.empty();
+      if (passed.lost) co_return;
       end = End(static_cast<std::uint16_t>(piece.error().code), piece.error().message);
       break;
     }
@@ -381,6 +448,7 @@ Task<void> RpcService::pass_stream(Call& call, Reply& reply) {
       for (const auto& trailer : said.trailers) end.others.push_back(trailer);
       break;
     }
+    ++passed.pieces;
     auto writing = stream.write(**std::move(piece), *call.deadline);
     const auto written = co_await std::move(writing);
     if (!written) {
@@ -388,9 +456,13 @@ Task<void> RpcService::pass_stream(Call& call, Reply& reply) {
       break;
     }
   }
+  finish(call, end);
+}
+
+void RpcService::finish(Call& call, const End& end) {
   std::vector<Field> last;
   end.append_to(last);
-  stream.finish(last);
+  call.stream->finish(last);
 }
 
 // --- answers of the gateway's own ---

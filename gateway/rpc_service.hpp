@@ -32,6 +32,14 @@ class RpcService {
 
  private:
   struct Call;
+  struct End;
+  /// How far a streamed answer has been passed on.
+  struct Passed {
+    bool begun = false;      // the client has its head
+    bool lost = false;       // it may go on at another instance,
+    std::string token;       // by this token
+    std::size_t pieces = 0;  // of the last instance
+  };
 
   [[nodiscard]] sdk::RpcStatus admit(Call& call);
   Task<void> serve_unary(Call& call);
@@ -39,7 +47,9 @@ class RpcService {
   Task<Result<std::string>> read_body(Call& call, std::size_t limit);
   Task<Result<std::string>> read_first(Call& call, std::size_t limit);
   Task<void> pump_request(Http2Stream& stream, BodyWriter& body, Deadline deadline);
-  Task<void> pass_stream(Call& call, Reply& reply);
+  Task<void> serve_resumable(Call& call, std::string first, std::string component);
+  Task<void> pass_stream(Call& call, Reply& reply, Passed& passed);
+  static void finish(Call& call, const End& end);
   [[nodiscard]] RoutedRequest routed(const Call& call, std::string_view component,
                                      std::span<const Field> headers) const;
   void refuse(Call& call, const sdk::RpcStatus& status);

@@ -8,7 +8,7 @@
 
 namespace caisson::gateway::testing {
 
-enum RpcNumber : std::uint16_t { kUnaryRpc = 20, kStreamRpc, kSelectedRpc, kSmallRpc };
+enum RpcNumber : std::uint16_t { kUnaryRpc = 20, kStreamRpc, kSelectedRpc, kSmallRpc, kResumableRpc };
 
 inline Route rpc(std::uint16_t number, Rpc kind, std::string path) {
   Route route{.number = number, .rpc = kind, .method = "POST", .path = std::move(path)};
@@ -28,8 +28,11 @@ class GrpcTest : public GatewayTest {
     small.body_limit = 16;
     Route selected = rpc(kSelectedRpc, Rpc::kStream, "/t.T/Selected");
     selected.selector = "1";
+    Route resumable = rpc(kResumableRpc, Rpc::kStream, "/t.T/Resumable");
+    resumable.selector = "1";
+    resumable.resumable = resumable.safe = true;
     manifest.routes.insert(manifest.routes.end(),
-                           {unary, rpc(kStreamRpc, Rpc::kStream, "/t.T/Stream"), selected, small});
+                           {unary, rpc(kStreamRpc, Rpc::kStream, "/t.T/Stream"), selected, small, resumable});
     install(manifest);
     start(std::move(app));
     link(std::move(serve));
