@@ -17,6 +17,7 @@ namespace caisson::gateway {
 
 namespace {
 
+using sdk::kResumeToken;
 using sdk::RpcStatus;
 
 /// A request whose body does not go on for so long is given up.
@@ -24,8 +25,6 @@ constexpr Nanos kStall = std::chrono::seconds(30);
 /// Answers up to this size are copied to stand behind their prefix, and their frame goes back at once.
 constexpr std::size_t kCopy = 16 * 1024;
 constexpr std::string_view kTraceHeader = "grpc-trace-bin";
-/// Between the gateway and the capability that serves a resumable stream (docs/wire-format.md).
-constexpr std::string_view kResumeToken = "caisson-resume-token";
 /// A stream that brought nothing since it was opened again is opened so often.
 constexpr int kMostVainResumes = 3;
 
