@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "bus/task_scope.hpp"
@@ -135,6 +136,7 @@ struct RpcService::Call {
   std::string_view baggage;
   bool begun = false;  // the head of the answer is out
   // Of a resumable stream:
+  std::string unfinished;  // a message of the client that has not arrived completely
   std::string resume_token;
   int vain_resumes = 0;
 };
@@ -213,14 +215,20 @@ std::vector<Field> crossing_metadata(const RequestHead& head, bool streamed) {
   return fields;
 }
 
-/// The component that the message names; empty where the route names none.
+/// The component that the message names; empty where the route names none. A selector "1.2" is field 2 of
+/// the message in field 1.
 std::string_view component_in(std::string_view message, const Route& route) {
-  std::uint32_t number = 0;
-  for (const char digit : route.selector) {
-    if (digit < '0' || digit > '9' || number > 1'000'000) return {};
-    number = number * 10 + static_cast<std::uint32_t>(digit - '0');
+  std::string_view path = route.selector;
+  if (path.empty()) return {};
+  while (!path.empty()) {
+    std::uint32_t number = 0;
+    const auto [end, problem] = std::from_chars(path.data(), path.data() + path.size(), number);
+    if (problem != std::errc() || number == 0) return {};
+    path.remove_prefix(static_cast<std::size_t>(end - path.data()));
+    if (path.starts_with('.')) path.remove_prefix(1);
+    message = protobuf_string(message, number);
   }
-  return number == 0 ? std::string_view() : protobuf_string(message, number);
+  return message;
 }
 
 std::size_t message_limit(const Route& route, const AppConfig& app) {
@@ -307,6 +315,11 @@ Task<void> RpcService::serve_stream(Call& call) {
     } else if (!read->empty()) {
       first = *std::move(read);
       message = peek_rpc_message(first, call.head.header("grpc-encoding"), limit);
+      if (call.route->resumable) {  // only the first message is sent again
+        const std::size_t size = kRpcPrefix + rpc_message_size(first).value_or(0);
+        call.unfinished = first.substr(size);
+        first.resize(size);
+      }
     }
     if (!message) {
       refuse(call, {message.error().code, message.error().message, {}});
@@ -327,7 +340,7 @@ Task<void> RpcService::serve_stream(Call& call) {
       co_return;
     }
     TaskScope beside(loop_);  // ends before what it writes to
-    beside.spawn(pump_request(*call.stream, opened.call->body, *call.deadline));
+    beside.spawn(pump_request(call, opened.call->body));
     auto replying = dispatch_.reply(opened, *call.route);
     Answer answer = co_await std::move(replying);
     if (!answer.reply) {
@@ -366,9 +379,18 @@ Task<Result<std::string>> RpcService::read_first(Call& call, std::size_t limit) 
   }
 }
 
-/// The window opens as the bus takes what has arrived.
-Task<void> RpcService::pump_request(Http2Stream& stream, BodyWriter& body, Deadline deadline) {
+/// The window opens as the bus takes what has arrived. A resumable stream goes on in whole messages: the rest
+/// of one may have to go to another instance.
+Task<void> RpcService::pump_request(Call& call, BodyWriter& body) {
+  Http2Stream& stream = *call.stream;
+  const Deadline deadline = *call.deadline;
+  std::string bytes = call.route->resumable ? take_whole(call) : std::string();
   while (true) {
+    if (!bytes.empty()) {
+      auto writing = body.write(Buffer(std::move(bytes)), deadline);
+      const auto written = co_await std::move(writing);
+      if (!written) co_return;  // the answer will say why
+    }
     auto arriving = stream.more(deadline);
     const auto arrived = co_await std::move(arriving);
     if (!arrived) {
@@ -376,12 +398,26 @@ Task<void> RpcService::pump_request(Http2Stream& stream, BodyWriter& body, Deadl
       co_return;
     }
     if (stream.arrived().empty()) break;
-    auto writing = body.write(Buffer(stream.take()), deadline);
-    const auto written = co_await std::move(writing);
-    if (!written) co_return;  // the answer will say why
+    bytes = call.route->resumable ? take_whole(call) : stream.take();
   }
   auto finishing = body.finish(deadline);
   [[maybe_unused]] const auto finished = co_await std::move(finishing);
+}
+
+/// The messages that have arrived completely; what is over the limit passes as it is, to be refused there.
+std::string RpcService::take_whole(Call& call) {
+  std::string& bytes = call.unfinished;
+  bytes += call.stream->take();
+  const std::size_t limit = message_limit(*call.route, app_);
+  std::size_t whole = 0;
+  while (const auto size = rpc_message_size(std::string_view(bytes).substr(whole))) {
+    if (*size > limit) return std::exchange(bytes, {});
+    if (bytes.size() - whole < kRpcPrefix + *size) break;
+    whole += kRpcPrefix + *size;
+  }
+  std::string taken = bytes.substr(0, whole);
+  bytes.erase(0, whole);
+  return taken;
 }
 
 /// True when the answer broke off and its stream should be opened again.
