@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "bus/task_scope.hpp"
@@ -197,12 +198,17 @@ std::vector<Field> crossing_metadata(const RequestHead& head, bool streamed) {
 
 /// The component that the message names; empty where the route names none.
 std::string_view component_in(std::string_view message, const Route& route) {
-  std::uint32_t number = 0;
-  for (const char digit : route.selector) {
-    if (digit < '0' || digit > '9' || number > 1'000'000) return {};
-    number = number * 10 + static_cast<std::uint32_t>(digit - '0');
+  std::string_view path = route.selector;
+  while (!path.empty()) {
+    std::uint32_t number = 0;
+    const std::size_t dot = path.find('.');
+    const char* const end = path.data() + std::min(dot, path.size());
+    if (std::from_chars(path.data(), end, number).ptr != end || number == 0) return {};
+    message = protobuf_string(message, number);
+    if (dot == std::string_view::npos) return message;
+    path.remove_prefix(dot + 1);
   }
-  return number == 0 ? std::string_view() : protobuf_string(message, number);
+  return {};
 }
 
 std::size_t message_limit(const Route& route, const AppConfig& app) {
