@@ -219,16 +219,16 @@ std::vector<Field> crossing_metadata(const RequestHead& head, bool streamed) {
 /// the message in field 1.
 std::string_view component_in(std::string_view message, const Route& route) {
   std::string_view path = route.selector;
-  if (path.empty()) return {};
   while (!path.empty()) {
     std::uint32_t number = 0;
-    const auto [end, problem] = std::from_chars(path.data(), path.data() + path.size(), number);
-    if (problem != std::errc() || number == 0) return {};
-    path.remove_prefix(static_cast<std::size_t>(end - path.data()));
-    if (path.starts_with('.')) path.remove_prefix(1);
+    const std::size_t dot = path.find('.');
+    const char* const end = path.data() + std::min(dot, path.size());
+    if (std::from_chars(path.data(), end, number).ptr != end || number == 0) return {};
     message = protobuf_string(message, number);
+    if (dot == std::string_view::npos) return message;
+    path.remove_prefix(dot + 1);
   }
-  return message;
+  return {};
 }
 
 std::size_t message_limit(const Route& route, const AppConfig& app) {
