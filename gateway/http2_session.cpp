@@ -128,7 +128,7 @@ struct Http2Callbacks {
     return 0;
   }
 
-  /// A request that was given up before it went out: nghttp2 knows no such stream.
+  /// A request that did not go out, e.g. because a GOAWAY came first: the peer has not seen it.
   static int frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* self) {
     const bool request = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
     if (request) of(self).close(frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
