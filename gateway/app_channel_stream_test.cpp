@@ -237,11 +237,9 @@ TEST_F(AppStreamTest, StreamWithoutAStatusIsAnErrorNotAnEnd) {
 
 Task<void> nothing_more() { co_return; }
 
-TEST_F(AppStreamTest, AnswerThatIsNoGrpcIsAnErrorOfItsStatus) {
-  const std::vector<std::pair<std::string, Errc>> table = {{"200", Errc::kUnknown},
-                                                           {"404", Errc::kUnimplemented},
-                                                           {"503", Errc::kUnavailable},
-                                                           {"401", Errc::kUnauthenticated}};
+TEST_F(AppStreamTest, HttpStatusOfAnAppIsItsAnswerInGrpcsCodes) {
+  const std::vector<std::pair<std::string, Errc>> table = {
+      {"404", Errc::kUnimplemented}, {"503", Errc::kUnavailable}, {"401", Errc::kUnauthenticated}};
   std::string status;
   Http2Server app(loop_, [&](std::shared_ptr<Http2Stream> stream) {
     const std::vector<Field> head = {{":status", status}, {"content-type", "text/html"}};
@@ -253,11 +251,28 @@ TEST_F(AppStreamTest, AnswerThatIsNoGrpcIsAnErrorOfItsStatus) {
     status = answered;
     OpenCall call = begin(framed("one"));
 
-    const auto reply = head_of(call);
+    auto reply = head_of(call);
 
-    ASSERT_FALSE(reply);
-    EXPECT_EQ(reply.error().code, code) << answered;
+    ASSERT_TRUE(reply) << answered;
+    EXPECT_EQ(next(*reply), "");
+    EXPECT_EQ(reply->rest.end().status, static_cast<std::uint16_t>(code)) << answered;
+    EXPECT_EQ(reply->rest.end().message, "the app answered with HTTP status " + answered);
   }
+}
+
+TEST_F(AppStreamTest, AnswerThatIsNoGrpcIsAnError) {
+  Http2Server app(loop_, [&](std::shared_ptr<Http2Stream> stream) {
+    const std::vector<Field> head = {{":status", "200"}, {"content-type", "text/html"}};
+    stream->send_head(head, true);
+    return nothing_more();
+  });
+  open_and_link(config_for(app, "grpc"));
+  OpenCall call = begin(framed("one"));
+
+  const auto reply = head_of(call);
+
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, Errc::kUnknown);
 }
 
 TEST_F(AppStreamTest, StreamIsGivenUpAtItsDeadline) {

@@ -149,7 +149,11 @@ Result<AnswerHead> read_head(const net::ResponseHead& head, bool streamed) {
     ASSIGN(answer.end, read_end(head.headers));
     answer.metadata.clear();
   } else if (head.status != 200) {
-    return Error{code_of_http(head.status), fmt::format("the app answered with HTTP status {}", head.status)};
+    // An answer all the same: a server that does not know the method may say 404 instead of UNIMPLEMENTED.
+    answer.end.emplace();
+    answer.end->status = static_cast<std::uint16_t>(code_of_http(head.status));
+    answer.end->message = fmt::format("the app answered with HTTP status {}", head.status);
+    answer.metadata.clear();
   } else if (!type.starts_with(kType)) {
     return Error{Errc::kUnknown, fmt::format("the app answered with content-type '{}', not gRPC", type)};
   }

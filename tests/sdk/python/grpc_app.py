@@ -23,10 +23,6 @@ def subscribe(backend):
     def widgets(event: v1.Event):
         received("widgets", json.loads(event.Data()))
 
-    @app.subscribe(pubsub_name=pubsub, topic="routed")
-    def others(event: v1.Event):
-        received("others", json.loads(event.Data()))
-
     @app.subscribe(pubsub_name=pubsub, topic="flaky")
     def flaky(event: v1.Event):
         data = json.loads(event.Data())
