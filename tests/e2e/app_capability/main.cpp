@@ -44,6 +44,8 @@ std::vector<std::pair<std::string, std::string>> pairs_of(Fields fields) {
   return pairs;
 }
 
+constexpr const char* kQuery = "/caisson.test.App/List";
+
 class AppCapability final : public sdk::Capability {
  public:
   explicit AppCapability(sdk::Context& context) : context_(context) {}
@@ -51,7 +53,7 @@ class AppCapability final : public sdk::Capability {
   void define(sdk::Definition& definition) override {
     definition.manifest().takes_config = false;
     definition.manifest().calls = {"app"};
-    definition.manifest().app_rpc_queries = {"/caisson.test.App/List"};
+    definition.manifest().app_rpc_queries = {kQuery};
     const auto route = [](Rpc kind, const char* path) {
       Route made;
       made.rpc = kind;
@@ -66,7 +68,9 @@ class AppCapability final : public sdk::Capability {
                             [this](sdk::Request r) { return stream(std::move(r)); });
   }
 
-  void app_answered(const sdk::AppAnswer& answer) override { answers_[answer.app] = answer; }
+  void app_answered(const sdk::AppAnswer& answer) override {
+    if (answer.path == kQuery) answers_[answer.app] = answer;  // those of other capabilities come, too
+  }
 
  private:
   Task<sdk::Response> unary(sdk::Request& request) {
