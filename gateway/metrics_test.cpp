@@ -136,7 +136,7 @@ TEST_F(MetricsTest, StatusSaysWhatRuns) {
           R"("capabilities":[{"name":"books","configured":true,"parked":4,"instances":[{"instance":"books-1",)" +
           R"("pid":42,"version":"1","linked":true,"draining":false,"sinceSeconds":10,"inFlight":3,)" +
           R"("config":{"term":5,"sequence":6},"components":[{"name":"a","type":"t","version":"v1",)" +
-          R"("state":"DOWN","reason":"away"}]}]}]})");
+          R"("state":"DOWN","reason":"away"}],"configured":true}]}]})");
 }
 
 }  // namespace
