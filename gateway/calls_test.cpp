@@ -260,7 +260,8 @@ Task<void> end_with_trailers(Incoming request) {
     [[maybe_unused]] const auto replied = co_await std::move(replying);
     co_return;
   }
-  auto beginning = request.reply_streamed({}, Buffer());
+  const Envelope head;
+  auto beginning = request.reply_streamed(head, Buffer());
   auto writer = co_await std::move(beginning);
   BodyEnd end{5, "gone", {{"x-tail", "t"}}};
   auto finishing = writer->finish(Deadline::never(), std::move(end));
