@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""GetState over gRPC from a store in memory: 4 connections with 8 streams each, one prebuilt body.
+"""GetState over gRPC, from a store in memory or on Redis: 4 connections with 8 streams each, one prebuilt body.
 
 Starts a runtime of its own (release build), loads it with h2load, and prints calls/s, latency and the
 CPU time per call of each process. The reference of the same run: the same read over HTTP/1.1 with wrk
-at 32 connections. Nothing is pinned: processes and load generator share the machine's CPUs.
+at 32 connections, and on Redis redis-benchmark. Nothing is pinned: processes and load generator share the machine's CPUs.
 """
 
 import argparse
@@ -46,12 +46,16 @@ def h2load(port, path, body, connections, streams, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", choices=("memory", "redis"), default="memory")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--seconds", type=int, default=5)
     arguments = parser.parse_args()
-    runtime = harness.Runtime(arguments.build, harness.component("statestore", "state.in-memory", {}), require="state")
+    redis = harness.Redis() if arguments.store == "redis" else None
+    component = (redis.component("statestore", "state.redis") if redis
+                 else harness.component("statestore", "state.in-memory", {}))
+    runtime = harness.Runtime(arguments.build, component, require="state,statestore")
     try:
-        print(f"command: bench/grpc.py --seconds {arguments.seconds}; nothing pinned")
+        print(f"command: bench/grpc.py --store {arguments.store} --seconds {arguments.seconds}; nothing pinned")
         save = urllib.request.Request(f"http://127.0.0.1:{runtime.port}/v1.0/state/statestore", method="POST",
                                       data=b'[{"key":"k","value":"%s"}]' % (b"x" * 126),
                                       headers={"content-type": "application/json"})
@@ -60,6 +64,8 @@ def main():
 
         def measure(name, load):
             pids = processes.pids(runtime.run_dir)
+            if redis:
+                pids["redis"] = redis.process.pid
             before = {process: processes.cpu_seconds(pid) for process, pid in pids.items()}
             result = load()
             cpu = {process: (processes.cpu_seconds(pid) - before[process]) * 1e6 / result["requests"]
@@ -73,8 +79,13 @@ def main():
         http = measure("HTTP/1.1, 32 connections       ",
                        lambda: harness.wrk(runtime.port, HTTP_SCRIPT, 32, arguments.seconds))
         print(f"reference, HTTP/1.1: {http:.0f} reads/s; ratio {grpc / http:.2f}")
+        if redis:
+            alone = redis.benchmark(arguments.seconds)["get"]
+            print(f"reference, redis-benchmark GET, 32 connections: {alone:.0f}/s; ratio {grpc / alone:.2f}")
     finally:
         runtime.stop()
+        if redis:
+            redis.stop()
 
 
 if __name__ == "__main__":
