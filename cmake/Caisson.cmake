@@ -75,6 +75,8 @@ function(caisson_test NAME)
     set(ARG_TIMEOUT 300)
   endif()
   add_executable(${NAME} ${ARG_SRCS})
+  # What is tested is optimised, the test itself need not be: half of a build's time went there.
+  set_source_files_properties(${ARG_SRCS} PROPERTIES COMPILE_OPTIONS -O0)
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test-bin")
   target_link_libraries(${NAME} PRIVATE caisson_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${NAME} COMMAND ${NAME})
