@@ -27,7 +27,9 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 std::vector<RouteRule> rules_for(std::string_view protocol, const std::vector<config::ApiRule>& rules) {
   std::vector<RouteRule> result;
   for (const auto& rule : rules) {
-    if (rule.protocol.empty() || rule.protocol == protocol) result.push_back({rule.name, rule.version});
+    if (rule.protocol.empty() || equal_ignoring_case(rule.protocol, protocol)) {
+      result.push_back({rule.name, rule.version});
+    }
   }
   return result;
 }

@@ -41,8 +41,9 @@ bool share_a_method(std::string_view a, std::string_view b) {
 }
 
 bool matches(const std::vector<RouteRule>& rules, const Route& route) {
-  return std::ranges::any_of(
-      rules, [&](const RouteRule& rule) { return rule.group == route.group && rule.version == route.version; });
+  return std::ranges::any_of(rules, [&](const RouteRule& rule) {
+    return rule.group == route.group && (rule.version.empty() || rule.version == route.version);
+  });
 }
 
 std::string describe(const Manifest& manifest, const Route& route) {

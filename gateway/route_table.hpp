@@ -15,7 +15,7 @@ namespace caisson::gateway {
 /// Which groups of routes may be served; from the configuration.
 struct RouteRule {
   std::string group;
-  std::string version;
+  std::string version;  // empty: all
 };
 
 struct RouteRules {

@@ -189,6 +189,8 @@ TEST(RouteRulesTest, ADeniedGroupIsNotThereAndAnOpenRouteAlwaysIs) {
   health.open = true;
   const auto m = manifest("one", {things, health});
 
+  const auto of_any_version = *RouteTable::make({m}, {{}, {{"things", ""}}});
+  EXPECT_EQ(find(*of_any_version, "GET", "/things"), "none");
   const auto denied = *RouteTable::make({m}, {{}, {{"things", "v1"}, {"health", "v1"}}});
   EXPECT_EQ(find(*denied, "GET", "/things"), "none");
   EXPECT_EQ(find(*denied, "GET", "/health"), "2");

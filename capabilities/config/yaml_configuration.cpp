@@ -59,9 +59,13 @@ void read_api_rules(FieldReader& read, const YamlNode& api, std::string_view nam
   rules.clear();
   const std::string field = fmt::format("spec.api.{}", name);
   for (const YamlNode& node : read.list(api, name, field).elements) {
-    rules.push_back({read.required_text(node, "name", field + "[].name"),
-                     read.text(node, "version", field + "[].version"),
-                     read.text(node, "protocol", field + "[].protocol")});
+    ApiRule rule{read.required_text(node, "name", field + "[].name"), read.text(node, "version", field + "[].version"),
+                 read.text(node, "protocol", field + "[].protocol")};
+    const bool known = rule.protocol.empty() || equal_ignoring_case(rule.protocol, "http") ||
+                       equal_ignoring_case(rule.protocol, "grpc");
+    // A rule that is for nothing would forbid nothing.
+    if (!known) read.fail(node["protocol"], field + "[].protocol", "must be http or grpc");
+    rules.push_back(std::move(rule));
   }
 }
 

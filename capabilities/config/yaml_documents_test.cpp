@@ -498,6 +498,17 @@ spec:
   EXPECT_FALSE(merged.access_policies.at(0).operations.at(0).allow);
 }
 
+TEST(YamlConfigurationTest, AnApiRuleForAnUnknownProtocolIsAProblem) {
+  Configuration merged;
+  const std::string head = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\nspec:\n";
+
+  const auto problems = parse_configuration(head + "  api: {denied: [{name: state, protocol: htpp}]}\n", "a", merged);
+
+  ASSERT_THAT(problems, SizeIs(1));
+  EXPECT_THAT(problems.front().message, HasSubstr("spec.api.denied[].protocol must be http or grpc"));
+  EXPECT_THAT(parse_configuration(head + "  api: {denied: [{name: state, protocol: gRPC}]}\n", "a", merged), IsEmpty());
+}
+
 TEST(YamlConfigurationTest, ALaterFileIsLaidOverAnEarlierOne) {
   Configuration merged;
   const std::string head = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\nspec:\n";
