@@ -14,5 +14,7 @@ endforeach()
 add_library(headers_compile_alone OBJECT ${units})
 target_link_libraries(headers_compile_alone PRIVATE
   caisson_bus caisson_config_cache caisson_sdk PkgConfig::SQLITE PkgConfig::YAMLCPP PkgConfig::PROMETHEUS
+  caisson_proto_configuration caisson_proto_invoke caisson_proto_lock caisson_proto_metadata caisson_proto_pubsub
+  caisson_proto_reflection caisson_proto_secret caisson_proto_state
   GTest::gtest)
 target_compile_options(headers_compile_alone PRIVATE -O0 -g0)
