@@ -30,17 +30,18 @@ class Runtime:
             command += ["--resources-path", str(self.folder / "resources")]
         began = time.monotonic()
         self.process = subprocess.Popen(command)
-        self.port = self._port()
+        self.port = self._port("http")
+        self.grpc_port = self._port("grpc")
         while not self._healthy():
             if self.process.poll() is not None or time.monotonic() - began > 30:
                 sys.exit("the runtime did not become healthy")
             time.sleep(0.002)
         self.start_seconds = time.monotonic() - began
 
-    def _port(self):
+    def _port(self, door):
         while True:
             try:
-                return json.loads((self.run_dir / "gateway.json").read_text())["apps"][0]["http"]
+                return json.loads((self.run_dir / "gateway.json").read_text())["apps"][0][door]
             except (OSError, ValueError, LookupError):
                 if self.process.poll() is not None:
                     sys.exit("the runtime did not start")

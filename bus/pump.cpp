@@ -13,7 +13,9 @@ Task<void> pump(BodyReader from, BodyWriter to, Deadline deadline) {
     const Result<void> written = co_await to.write(std::move(**piece), deadline);
     if (!written) co_return;  // the reader has gone, or has answered without reading on
   }
-  [[maybe_unused]] const Result<void> ended = co_await to.finish(deadline);
+  BodyEnd end = from.end();
+  auto finishing = to.finish(deadline, std::move(end));
+  [[maybe_unused]] const Result<void> ended = co_await std::move(finishing);
 }
 
 }  // namespace caisson

@@ -62,6 +62,7 @@ TEST_F(RpcAppChannelTest, CallOfAMethodReachesTheAppWithTokenTraceAndDeadline) {
   open_and_link(config);
 
   const auto reply = call_method("order", {{"Content-Type", "application/grpc"},
+                                           {":authority", "the client's"},
                                            {"X-Meta", "v"},
                                            {"key-bin", "AAEC"},
                                            {"dapr-api-token", "the client's"},

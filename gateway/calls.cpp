@@ -112,9 +112,13 @@ Task<Result<void>> Calls::forward(Incoming& call) {
 
 Task<Result<void>> Calls::pass_back(Incoming& call, Reply reply) {
   const std::vector<Field> headers = fields_of(reply.head.headers());
+  const std::vector<Field> trailers = fields_of(Fields(reply.head->trailers()));
+  const std::string message(text(reply.head->message()));
   Envelope answer;
   answer.status = reply.head->status();
+  answer.message = message;
   answer.headers = headers;
+  answer.trailers = trailers;
   answer.traceparent = text(reply.head->traceparent());
   answer.tracestate = text(reply.head->tracestate());
   const bool streamed = reply.head.streamed();

@@ -248,6 +248,58 @@ TEST_F(StreamedCallTest, BodiesArePassedThroughInBothDirections) {
   EXPECT_TRUE(reply->body == content);
 }
 
+/// Answers with gRPC's status, text and trailers: at the end of a body, or with the whole of it.
+Task<void> end_with_trailers(Incoming request) {
+  if (!request.head().streamed()) {
+    const std::vector<Field> trailers = {{"x-tail", "t"}};
+    Envelope reply;
+    reply.status = 5;
+    reply.message = "gone";
+    reply.trailers = trailers;
+    auto replying = request.reply(reply, Buffer());
+    [[maybe_unused]] const auto replied = co_await std::move(replying);
+    co_return;
+  }
+  const Envelope head;
+  auto beginning = request.reply_streamed(head, Buffer());
+  auto writer = co_await std::move(beginning);
+  BodyEnd end{5, "gone", {{"x-tail", "t"}}};
+  auto finishing = writer->finish(Deadline::never(), std::move(end));
+  [[maybe_unused]] const auto finished = co_await std::move(finishing);
+}
+
+TEST_F(StreamedCallTest, WhatEndsABodyIsPassedOnWithIt) {
+  open_vault(end_with_trailers);
+  Envelope envelope;
+  envelope.target = "vault.open";
+  Buffer nothing;
+  auto open = books_->capability.open(envelope, nothing, Deadline::never());
+  ASSERT_TRUE(open);
+
+  auto reply = run(loop_, open->reply(Deadline::never()));
+  ASSERT_TRUE(reply) << reply.error().message;
+  const auto rest = run(loop_, reply->rest.all(100, Deadline::never()));
+
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(reply->rest.end().status, 5);
+  EXPECT_EQ(reply->rest.end().message, "gone");
+  EXPECT_EQ(reply->rest.end().trailers.size(), 1U);
+}
+
+TEST_F(StreamedCallTest, StatusTextAndTrailersOfAWholeAnswerArePassedOn) {
+  open_vault(end_with_trailers);
+  Envelope envelope;
+  envelope.target = "vault.open";
+  Buffer nothing;
+
+  const auto reply = run(loop_, books_->capability.call(envelope, nothing, Deadline::never()));
+
+  ASSERT_TRUE(reply) << reply.error().message;
+  EXPECT_EQ(reply->head->status(), 5);
+  EXPECT_EQ(text(reply->head->message()), "gone");
+  EXPECT_EQ(Fields(reply->head->trailers()).get("x-tail"), "t");
+}
+
 TEST_F(StreamedCallTest, BodyThatFailsFailsOnTheOtherSideToo) {
   const auto reply = stream("a beginning", Error{Errc::kAborted, "the file is gone"});
 

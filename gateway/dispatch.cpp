@@ -118,7 +118,7 @@ Task<Answer> Dispatch::reply(Opened& opened, const Route& route) {
     answer.reply.emplace(*std::move(reply));
     co_return answer;
   }
-  if (opened.instance->link().down() && !route.safe) {
+  if (opened.instance->link().down() && !route.safe && !route.resumable) {
     ++counters_.requests_unknown_outcome;
     answer.error = outcome_unknown();
   } else if (opened.instance->link().down()) {

@@ -157,7 +157,8 @@ Task<Http1Connection::Next> Http1Connection::handle() {
   const RequestHead& head = parser_.head();
   request_.head = &head;
   request_.extra_headers.clear();
-  ServedRequest served = co_await serve_request(loop_, service_, counters_, request_, *this);
+  HttpExchange exchange(loop_, service_, counters_, request_, *this);
+  ServedRequest served = co_await exchange.serve();
   if (served.unreadable) {
     co_await answer_unreadable(*served.unreadable);
     co_return Next::kClose;
@@ -179,6 +180,9 @@ bool Http1Connection::asks_for_http2() {
   if (head.has_body() || head.http10 || !net::has_token(head.header("upgrade"), "h2c")) return false;
   const std::string_view connection = head.header("connection");
   if (!net::has_token(connection, "upgrade") || !net::has_token(connection, "http2-settings")) return false;
+  const auto given = std::ranges::count_if(
+      head.fields, [](const Field& field) { return equal_ignoring_case(field.name, "http2-settings"); });
+  if (given != 1) return false;
   std::string settings(head.header("http2-settings"));
   for (char& c : settings) c = c == '-' ? '+' : c == '_' ? '/' : c;  // base64url
   while (settings.size() % 4 != 0) settings += '=';

@@ -48,6 +48,7 @@ class Http1Connection final : private RequestBody {
   // RequestBody
   Task<Result<std::string_view>> next_piece() override;
   void set_serving(bool serving) override;
+  void ended() override { client_hung_up(); }  // it may have left since its last byte
   void abandon() override;
 
   Task<Next> write(HttpAnswer& answer, Next next);

@@ -272,9 +272,12 @@ Task<Result<std::shared_ptr<Http2Client::Connection>>> Http2Client::Shared::take
 }
 
 Task<void> Http2Client::Shared::open(Shared& shared) {
+  const net::Endpoint endpoint = shared.endpoint;
   auto connecting = connect(shared, shared.loop.deadline_in(kOpenTimeout));
   auto connection = co_await std::move(connecting);
-  if (connection) {
+  if (!(shared.endpoint == endpoint)) {
+    shared.last_error = {Errc::kUnavailable, "the upstream has moved"};
+  } else if (connection) {
     shared.current = *std::move(connection);
     shared.pause = Nanos::zero();
     shared.last_error = {Errc::kUnavailable, "the upstream closed the connection"};

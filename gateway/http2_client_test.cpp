@@ -386,6 +386,30 @@ TEST_F(Http2ClientTest, UpstreamThatFloodsIsLetGo) {
   EXPECT_FALSE(client_->connected());
 }
 
+struct Quiet final : Http2Session::Handler {
+  void on_request(const std::shared_ptr<Http2Stream>&) override {}
+  void on_closed(Http2Stream&) override {}
+  void on_output() override {}
+};
+
+TEST_F(Http2ClientTest, RequestThatAGoawayOvertookCountsAsNotLookedAt) {
+  Quiet handler;
+  Http2Session::Options options;
+  options.role = Http2Session::Role::kClient;
+  Http2Session session(loop_, handler, options);
+  session.start();
+  ASSERT_TRUE(session.receive(kSettings));
+  const std::vector<Field> head = {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
+  const auto stream = session.request(head, true);
+
+  ASSERT_TRUE(session.receive(frame(7, 0, 0, std::string(8, '\0'))));
+  std::string out;
+  ASSERT_TRUE(session.collect(out, 64 * 1024));
+
+  EXPECT_TRUE(stream->closed());
+  EXPECT_TRUE(stream->refused());
+}
+
 TEST_F(Http2ClientTest, HeadOverTheLimitIsAnError) {
   Http2Server server(loop_, [](std::shared_ptr<Http2Stream> stream) -> Task<void> {
     const std::string long_value(15'000, 'v');

@@ -93,8 +93,8 @@ Task<void> Http2Connection::read_all() {
     if (got && *got == 0) break;
     if (got) {
       pinged = false;
-      used = loop_.now();
       if (!receive(std::string_view(scratch.data(), *got))) co_return;  // the writer says why, and ends
+      if (session_.streams() != 0) used = loop_.now();
       continue;
     }
     if (got.error().code != Errc::kDeadlineExceeded || pinged) break;
@@ -152,12 +152,12 @@ Task<void> Http2Connection::write_all() {
   end();
 }
 
-/// Streams whose client takes nothing of a complete answer.
+/// Streams whose client takes nothing of a complete answer, and heads that do not end.
 void Http2Connection::look_for_stalls() {
   session_.for_each([this](Http2Stream& stream) {
-    if (stream.finished() && stream.waiting() != 0 && loop_.now() - stream.progress() >= options_.stall_time) {
-      stream.reset(NGHTTP2_CANCEL);
-    }
+    const Nanos still = loop_.now() - stream.progress();
+    if (!stream.begun() && still >= options_.header_time) session_.terminate(NGHTTP2_PROTOCOL_ERROR);
+    if (stream.finished() && stream.waiting() != 0 && still >= options_.stall_time) stream.reset(NGHTTP2_CANCEL);
   });
 }
 
@@ -195,6 +195,7 @@ class StreamBody final : public RequestBody {
     co_return std::string_view(piece_);
   }
   void set_serving(bool) override {}  // a client that leaves resets its streams, which ends their tasks
+  void ended() override {}
   void abandon() override { stream_.reset(NGHTTP2_CANCEL); }
 
  private:
@@ -238,7 +239,8 @@ Task<void> Http2Connection::serve_http(Http2Stream& stream, RequestHead& head) {
     co_return;
   }
   StreamBody body(loop_, stream, options_.stall_time);
-  ServedRequest served = co_await serve_request(loop_, services_.http, counters_, request, body);
+  HttpExchange exchange(loop_, services_.http, counters_, request, body);
+  ServedRequest served = co_await exchange.serve();
   if (served.unreadable && served.unreadable->code == Errc::kDeadlineExceeded) {
     ++counters_.requests_malformed;
     served.answer = HttpAnswer::text(408, "Request Timeout");

@@ -256,6 +256,38 @@ TEST_F(GrpcTest, AStreamThatNamesItsComponentIsOpenedWithItsFirstMessage) {
   EXPECT_EQ(first, message);
 }
 
+TEST_F(GrpcTest, AResumableStreamGoesOnWithTheNextInstance) {
+  std::vector<std::string> asked;
+  const auto serve = [&asked](Incoming incoming) { return subscribe(std::move(incoming), asked); };
+  start_grpc(serve);
+  const std::int32_t id = client_->call("/t.T/Resumable", "all", {{"caisson-resume-token", "forged"}}, false);
+  turn_until([&] { return client_->stream(id).messages().size() == 1; });
+
+  capability_.reset();
+  link(serve, "i2");
+  turn_until([&] { return client_->stream(id).messages().size() == 2; });
+
+  EXPECT_THAT(asked, ElementsAre("/" + framed("all"), "token1/" + framed("all")));
+  EXPECT_THAT(client_->stream(id).messages(), ElementsAre("1", "2"));
+  EXPECT_EQ(client_->stream(id).header("caisson-resume-token"), "");
+  client_->reset(id);
+}
+
+TEST_F(GrpcTest, AResumableStreamThatBreaksAtOnceIsGivenUp) {
+  int opened = 0;
+  start_grpc([&opened](Incoming incoming) -> Task<void> {
+    ++opened;
+    const Field headers[] = {{"caisson-resume-token", "t"}};
+    Envelope head;
+    head.headers = headers;
+    auto replying = incoming.reply_streamed(head, Buffer());
+    auto writer = co_await std::move(replying);
+    if (writer) writer->fail({Errc::kUnavailable, "not now"});
+  });
+  EXPECT_EQ(finished(client_->call("/t.T/Resumable", "")).grpc_status(), "14");
+  EXPECT_EQ(opened, 4);
+}
+
 TEST_F(GrpcTest, AClientThatTakesNothingStopsTheWriter) {
   std::size_t written = 0;
   start_grpc([this, &written](Incoming incoming) { return pour(std::move(incoming), written); });

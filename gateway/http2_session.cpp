@@ -128,13 +128,6 @@ struct Http2Callbacks {
     return 0;
   }
 
-  /// A request that was given up before it went out: nghttp2 knows no such stream.
-  static int frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* self) {
-    const bool request = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
-    if (request) of(self).close(frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
-    return 0;
-  }
-
   static int stream_closed(nghttp2_session*, std::int32_t id, std::uint32_t code, void* self) {
     of(self).close(id, code);
     return 0;
@@ -165,7 +158,6 @@ struct Http2Callbacks {
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, data);
       nghttp2_session_callbacks_set_on_frame_recv_callback(made, frame_received);
       nghttp2_session_callbacks_set_on_frame_send_callback(made, frame_sent);
-      nghttp2_session_callbacks_set_on_frame_not_send_callback(made, frame_not_sent);
       nghttp2_session_callbacks_set_on_stream_close_callback(made, stream_closed);
       nghttp2_session_callbacks_set_send_callback(made, send);
       nghttp2_session_callbacks_set_send_data_callback(made, send_data);

@@ -132,11 +132,11 @@ TEST_F(MetricsTest, StatusSaysWhatRuns) {
   EXPECT_EQ(
       json,
       std::string(R"({"version":")") + CAISSON_VERSION + R"(","pid":)" + pid + R"(,"uptimeSeconds":60,)" +
-          R"("apps":[{"id":"shop","httpPort":3501,"port":8080,"reachable":false,"healthy":false,"incarnation":0}],)" +
+          R"("apps":[{"id":"shop","httpPort":3501,"grpcPort":50001,"port":8080,"reachable":false,"healthy":false,"incarnation":0}],)" +
           R"("capabilities":[{"name":"books","configured":true,"parked":4,"instances":[{"instance":"books-1",)" +
           R"("pid":42,"version":"1","linked":true,"draining":false,"sinceSeconds":10,"inFlight":3,)" +
           R"("config":{"term":5,"sequence":6},"components":[{"name":"a","type":"t","version":"v1",)" +
-          R"("state":"DOWN","reason":"away"}]}]}]})");
+          R"("state":"DOWN","reason":"away"}],"configured":true}]}]})");
 }
 
 }  // namespace

@@ -20,8 +20,10 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 constexpr std::string_view kType = "application/grpc";
 constexpr std::string_view kTraceHeader = "grpc-trace-bin";
 
-/// Headers of a call that are the gateway's own to say, as it frames the messages and knows the deadline.
+/// Headers of a call that are the gateway's own to say, as it frames the messages and knows the deadline;
+/// pseudo-headers of the client's request may be among what a capability passes on.
 bool is_own(std::string_view name, bool streamed) {
+  if (name.starts_with(':')) return true;
   if (equal_ignoring_case(name, "grpc-timeout") || equal_ignoring_case(name, "te")) return true;
   return !streamed && (equal_ignoring_case(name, "grpc-encoding") || equal_ignoring_case(name, "grpc-accept-encoding"));
 }

@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "bus/task_scope.hpp"
@@ -17,6 +18,7 @@ namespace caisson::gateway {
 
 namespace {
 
+using sdk::kResumeToken;
 using sdk::RpcStatus;
 
 /// A request whose body does not go on for so long is given up.
@@ -24,18 +26,22 @@ constexpr Nanos kStall = std::chrono::seconds(30);
 /// Answers up to this size are copied to stand behind their prefix, and their frame goes back at once.
 constexpr std::size_t kCopy = 16 * 1024;
 constexpr std::string_view kTraceHeader = "grpc-trace-bin";
+/// A stream that brought nothing since it was opened again is opened so often.
+constexpr int kMostVainResumes = 3;
 
 /// Metadata that ends here: it concerns this connection or this way of framing. What a stream carries
 /// is framed by the client, so its encoding goes with it.
 bool ends_here(std::string_view name, bool streamed) {
-  if (name == "grpc-timeout" || name == kTraceHeader) return true;
+  if (name == "grpc-timeout" || name == kTraceHeader || name == kResumeToken) return true;
   return !streamed && name == "grpc-encoding";
 }
 
 /// What a capability says as metadata or trailer goes to the client, except what the gateway says itself.
 bool may_pass(const Field& field) {
-  constexpr std::string_view kOwn[] = {"grpc-status", "grpc-message", "content-type", "content-length"};
-  if (!net::is_token(field.name) || !net::is_header_value(field.value) || net::is_connection_header(field.name)) return false;
+  constexpr std::string_view kOwn[] = {"grpc-status", "grpc-message", "content-type", "content-length", kResumeToken};
+  if (!net::is_token(field.name) || !net::is_header_value(field.value) || net::is_connection_header(field.name)) {
+    return false;
+  }
   return std::ranges::none_of(kOwn, [&](std::string_view own) { return equal_ignoring_case(field.name, own); });
 }
 
@@ -102,9 +108,18 @@ struct RpcService::Call {
     }
     return fields;
   }
-  /// An answer without a body.
-  void end_at_once(const End& end, const Frame* reply = nullptr) {
-    std::vector<Field> fields = answer_head(reply);
+  void begin_answer(const Frame& reply) {
+    if (!std::exchange(begun, true)) stream->send_head(answer_head(&reply), false);
+  }
+  /// Ends the answer; where none has been begun, it is one without a body.
+  void finish(const End& end, const Frame* reply = nullptr) {
+    std::vector<Field> fields;
+    if (begun) {
+      end.append_to(fields);
+      stream->finish(fields);
+      return;
+    }
+    fields = answer_head(reply);
     end.append_to(fields);
     stream->send_head(fields, true);
   }
@@ -119,6 +134,11 @@ struct RpcService::Call {
   std::string parent;  // traceparent of the client
   std::string trace_header;
   std::string_view baggage;
+  bool begun = false;  // the head of the answer is out
+  // Of a resumable stream:
+  std::string unfinished;  // a message of the client that has not arrived completely
+  std::string resume_token;
+  int vain_resumes = 0;
 };
 
 bool RpcService::takes(const RequestHead& head) {
@@ -195,14 +215,20 @@ std::vector<Field> crossing_metadata(const RequestHead& head, bool streamed) {
   return fields;
 }
 
-/// The component that the message names; empty where the route names none.
+/// The component that the message names; empty where the route names none. A selector "1.2" is field 2 of
+/// the message in field 1.
 std::string_view component_in(std::string_view message, const Route& route) {
-  std::uint32_t number = 0;
-  for (const char digit : route.selector) {
-    if (digit < '0' || digit > '9' || number > 1'000'000) return {};
-    number = number * 10 + static_cast<std::uint32_t>(digit - '0');
+  std::string_view path = route.selector;
+  while (!path.empty()) {
+    std::uint32_t number = 0;
+    const std::size_t dot = path.find('.');
+    const char* const end = path.data() + std::min(dot, path.size());
+    if (std::from_chars(path.data(), end, number).ptr != end || number == 0) return {};
+    message = protobuf_string(message, number);
+    if (dot == std::string_view::npos) return message;
+    path.remove_prefix(dot + 1);
   }
-  return number == 0 ? std::string_view() : protobuf_string(message, number);
+  return {};
 }
 
 std::size_t message_limit(const Route& route, const AppConfig& app) {
@@ -239,7 +265,7 @@ Task<void> RpcService::serve_unary(Call& call) {
   const Fields trailers(reply->trailers());
   for (const Field field : trailers) end.others.push_back(field);
   if (reply->status() != 0) {
-    call.end_at_once(end, &reply);
+    call.finish(end, &reply);
     co_return;
   }
   call.stream->send_head(call.answer_head(&reply), false);
@@ -279,7 +305,7 @@ Task<void> RpcService::serve_stream(Call& call) {
   if (!call.deadline) call.deadline = Deadline::never();
   std::string first;
   std::string component;
-  if (!call.route->selector.empty()) {
+  if (!call.route->selector.empty() || call.route->resumable) {
     const std::size_t limit = message_limit(*call.route, app_);
     auto reading = read_first(call, limit);
     Result<std::string> read = co_await std::move(reading);
@@ -289,6 +315,11 @@ Task<void> RpcService::serve_stream(Call& call) {
     } else if (!read->empty()) {
       first = *std::move(read);
       message = peek_rpc_message(first, call.head.header("grpc-encoding"), limit);
+      if (call.route->resumable) {  // only the first message is sent again
+        const std::size_t size = kRpcPrefix + rpc_message_size(first).value_or(0);
+        call.unfinished = first.substr(size);
+        first.resize(size);
+      }
     }
     if (!message) {
       refuse(call, {message.error().code, message.error().message, {}});
@@ -296,25 +327,35 @@ Task<void> RpcService::serve_stream(Call& call) {
     }
     component = component_in(*message, *call.route);
   }
-  const std::vector<Field> headers = crossing_metadata(call.head, true);
-  const RoutedRequest request = routed(call, component, headers);
-  auto opening = dispatch_.open(request, Buffer(std::move(first)));
-  Opened opened = co_await std::move(opening);
-  if (!opened.call) {
-    refuse(call, opened.error);
-    co_return;
+  std::vector<Field> headers = crossing_metadata(call.head, true);
+  const std::size_t own = headers.size();
+  while (true) {
+    headers.resize(own);
+    if (!call.resume_token.empty()) headers.push_back({kResumeToken, call.resume_token});
+    const RoutedRequest request = routed(call, component, headers);
+    auto opening = dispatch_.open(request, Buffer::copy_of(first));
+    Opened opened = co_await std::move(opening);
+    if (!opened.call) {
+      refuse(call, opened.error);
+      co_return;
+    }
+    TaskScope beside(loop_);  // ends before what it writes to
+    beside.spawn(pump_request(call, opened.call->body));
+    auto replying = dispatch_.reply(opened, *call.route);
+    Answer answer = co_await std::move(replying);
+    if (!answer.reply) {
+      if (opened.instance->link().down() && may_resume(call)) continue;
+      refuse(call, answer.error);
+      co_return;
+    }
+    auto passing = pass_stream(call, *answer.reply);
+    const bool again = co_await std::move(passing);
+    if (!again) co_return;
   }
-  TaskScope beside(loop_);  // ends before what it writes to
-  beside.spawn(pump_request(*call.stream, opened.call->body, *call.deadline));
-  auto replying = dispatch_.reply(opened, *call.route);
-  Answer answer = co_await std::move(replying);
-  if (!answer.reply) {
-    refuse(call, answer.error);
-    co_return;
-  }
-  auto passing = pass_stream(call, *answer.reply);
-  co_await std::move(passing);
 }
+
+/// Whether a stream that broke off may be opened again where it left off.
+bool RpcService::may_resume(Call& call) { return call.route->resumable && ++call.vain_resumes <= kMostVainResumes; }
 
 /// What arrives up to the end of the first message; nothing where there is none.
 Task<Result<std::string>> RpcService::read_first(Call& call, std::size_t limit) {
@@ -338,9 +379,18 @@ Task<Result<std::string>> RpcService::read_first(Call& call, std::size_t limit) 
   }
 }
 
-/// The window opens as the bus takes what has arrived.
-Task<void> RpcService::pump_request(Http2Stream& stream, BodyWriter& body, Deadline deadline) {
+/// The window opens as the bus takes what has arrived. A resumable stream goes on in whole messages: the rest
+/// of one may have to go to another instance.
+Task<void> RpcService::pump_request(Call& call, BodyWriter& body) {
+  Http2Stream& stream = *call.stream;
+  const Deadline deadline = *call.deadline;
+  std::string bytes = call.route->resumable ? take_whole(call) : std::string();
   while (true) {
+    if (!bytes.empty()) {
+      auto writing = body.write(Buffer(std::move(bytes)), deadline);
+      const auto written = co_await std::move(writing);
+      if (!written) co_return;  // the answer will say why
+    }
     auto arriving = stream.more(deadline);
     const auto arrived = co_await std::move(arriving);
     if (!arrived) {
@@ -348,30 +398,48 @@ Task<void> RpcService::pump_request(Http2Stream& stream, BodyWriter& body, Deadl
       co_return;
     }
     if (stream.arrived().empty()) break;
-    auto writing = body.write(Buffer(stream.take()), deadline);
-    const auto written = co_await std::move(writing);
-    if (!written) co_return;  // the answer will say why
+    bytes = call.route->resumable ? take_whole(call) : stream.take();
   }
   auto finishing = body.finish(deadline);
   [[maybe_unused]] const auto finished = co_await std::move(finishing);
 }
 
-Task<void> RpcService::pass_stream(Call& call, Reply& reply) {
+/// The messages that have arrived completely; what is over the limit passes as it is, to be refused there.
+std::string RpcService::take_whole(Call& call) {
+  std::string& bytes = call.unfinished;
+  bytes += call.stream->take();
+  const std::size_t limit = message_limit(*call.route, app_);
+  std::size_t whole = 0;
+  while (const auto size = rpc_message_size(std::string_view(bytes).substr(whole))) {
+    if (*size > limit) return std::exchange(bytes, {});
+    if (bytes.size() - whole < kRpcPrefix + *size) break;
+    whole += kRpcPrefix + *size;
+  }
+  std::string taken = bytes.substr(0, whole);
+  bytes.erase(0, whole);
+  return taken;
+}
+
+/// True when the answer broke off and its stream should be opened again.
+Task<bool> RpcService::pass_stream(Call& call, Reply& reply) {
   Http2Stream& stream = *call.stream;
   const bool streamed = reply.head.streamed();
   End end(code_of(reply.head->status()), text(reply.head->message()));
   const Fields trailers(reply.head->trailers());
   for (const Field field : trailers) end.others.push_back(field);
   if (!streamed && reply.head.payload().empty()) {
-    call.end_at_once(end, &reply.head);
-    co_return;
+    call.finish(end, &reply.head);
+    co_return false;
   }
-  stream.send_head(call.answer_head(&reply.head), false);
+  call.resume_token = reply.head.headers().get(kResumeToken);
+  call.begin_answer(reply.head);
   stream.send(Buffer::copy_of(reply.head.payload()));
   while (streamed) {
     auto reading = reply.rest.next(*call.deadline);
     Result<std::optional<Buffer>> piece = co_await std::move(reading);
     if (!piece) {
+      const bool broke_off = piece.error().code == Errc::kUnavailable && !call.resume_token.empty();
+      if (broke_off && may_resume(call)) co_return true;
       end = End(static_cast<std::uint16_t>(piece.error().code), piece.error().message);
       break;
     }
@@ -381,6 +449,7 @@ Task<void> RpcService::pass_stream(Call& call, Reply& reply) {
       for (const auto& trailer : said.trailers) end.others.push_back(trailer);
       break;
     }
+    call.vain_resumes = 0;
     auto writing = stream.write(**std::move(piece), *call.deadline);
     const auto written = co_await std::move(writing);
     if (!written) {
@@ -388,9 +457,8 @@ Task<void> RpcService::pass_stream(Call& call, Reply& reply) {
       break;
     }
   }
-  std::vector<Field> last;
-  end.append_to(last);
-  stream.finish(last);
+  call.finish(end);
+  co_return false;
 }
 
 // --- answers of the gateway's own ---
@@ -400,7 +468,7 @@ void RpcService::refuse(Call& call, const RpcStatus& status) {
   const std::string details = encode_binary(status.details);
   if (!details.empty()) end.others.push_back({"grpc-status-details-bin", details});
   if (status.code == Errc::kUnimplemented) end.others.push_back({"grpc-accept-encoding", "identity,gzip"});
-  call.end_at_once(end);
+  call.finish(end);
 }
 
 void RpcService::refuse(Call& call, const Refusal& refusal) {

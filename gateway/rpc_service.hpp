@@ -38,8 +38,10 @@ class RpcService {
   Task<void> serve_stream(Call& call);
   Task<Result<std::string>> read_body(Call& call, std::size_t limit);
   Task<Result<std::string>> read_first(Call& call, std::size_t limit);
-  Task<void> pump_request(Http2Stream& stream, BodyWriter& body, Deadline deadline);
-  Task<void> pass_stream(Call& call, Reply& reply);
+  Task<void> pump_request(Call& call, BodyWriter& body);
+  std::string take_whole(Call& call);
+  Task<bool> pass_stream(Call& call, Reply& reply);
+  static bool may_resume(Call& call);
   [[nodiscard]] RoutedRequest routed(const Call& call, std::string_view component,
                                      std::span<const Field> headers) const;
   void refuse(Call& call, const sdk::RpcStatus& status);

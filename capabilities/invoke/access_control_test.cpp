@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "capabilities/invoke/testing/invoke_rig.hpp"
-#include "sdk/rpc.hpp"
+#include "dapr/proto/common/v1/common.pb.h"
+#include "dapr/proto/runtime/v1/invoke.pb.h"
 
 namespace caisson::invoke {
 namespace {
@@ -135,6 +136,25 @@ TEST_F(AccessTest, HttpIs403AndGrpcPermissionDenied) {
   add.path = "/calc.Calculator/Divide";
   EXPECT_EQ(gateway_.ask(add).error.code, Errc::kPermissionDenied);
   EXPECT_EQ(seen_.size(), 2u);
+}
+
+TEST_F(AccessTest, NoWayOfWritingAMethodGoesRoundTheList) {
+  configure(list("deny", {policy("deny", {{"/open/*", {"POST"}, true}})}));
+  ASSERT_EQ(gateway_.ask(post("/v1.0/invoke/cart/method/open/1")).status, 200);
+  ASSERT_EQ(seen_.size(), 1u);
+  for (const char* method : {"open/../closed", "open/%2e%2e/closed", "open%2f..%2fclosed", "./closed", "clos%65d"}) {
+    EXPECT_EQ(gateway_.ask(post(std::string("/v1.0/invoke/cart/method/") + method)).status, 403) << method;
+    for (const char* callee : {"cart", "calc"}) {
+      ::dapr::proto::runtime::v1::InvokeServiceRequest request;
+      request.set_id(callee);
+      request.mutable_message()->set_method(method);
+      request.mutable_message()->mutable_http_extension()->set_verb(::dapr::proto::common::v1::HTTPExtension::POST);
+      const auto answer = gateway_.ask(post("/dapr.proto.runtime.v1.Dapr/InvokeService", request.SerializeAsString()));
+      EXPECT_EQ(answer.status, static_cast<std::uint16_t>(Errc::kInternal)) << method;
+      EXPECT_THAT(answer.message, HasSubstr("access control policy has denied")) << method;
+    }
+  }
+  EXPECT_EQ(seen_.size(), 1u);
 }
 
 TEST_F(AccessTest, ACallToOneselfIsNotChecked) {

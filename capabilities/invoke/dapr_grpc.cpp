@@ -70,7 +70,8 @@ Operation operation_of(const sdk::Request& request, const runtime::InvokeService
   operation.caller = request.app();
   operation.target = message.id();
   operation.path = std::move(target.path);
-  operation.method = asked.method();
+  operation.method = std::move(target.method);
+  operation.rpc_method = asked.method();
   operation.verb = verb;
   operation.query = asked.http_extension().querystring();
   operation.content_type = asked.content_type();

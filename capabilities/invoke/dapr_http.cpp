@@ -52,6 +52,7 @@ Operation operation_of(sdk::Request& request, const Invocation& invocation) {
   operation.target = invocation.app;
   operation.path = invocation.path;
   operation.method = invocation.method;
+  operation.rpc_method = invocation.method;
   operation.verb = request.method();
   operation.query = request.query();
   operation.content_type = request.header("content-type");

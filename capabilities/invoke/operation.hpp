@@ -20,8 +20,10 @@ struct Operation {
   std::string target;
   /// Encoded for HTTP; begins with '/'.
   std::string path;
-  /// What policies, access lists and gRPC apps call it: not encoded, as a rule without a leading '/'.
+  /// The same as policies and access lists know it: not encoded, cleaned, without the leading '/'.
   std::string method;
+  /// What a gRPC app is told: over gRPC as the caller wrote it.
+  std::string rpc_method;
   std::string_view verb;  // one of HTTP's methods
   std::string_view query;
   std::string_view content_type;

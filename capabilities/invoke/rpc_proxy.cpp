@@ -15,13 +15,21 @@ constexpr std::string_view kCallee = "dapr-callee-app-id";
 constexpr std::string_view kApp = "dapr-app-id";
 constexpr std::string_view kStream = "dapr-stream";
 
-/// "/package.Service/Method", without what no path may have.
+/// A segment that another reader of the path could take away.
+bool has_odd_segment(std::string_view path) {
+  const std::string closed = std::string(path) + '/';
+  return closed.find("//") != std::string::npos || closed.find("/./") != std::string::npos ||
+         closed.find("/../") != std::string::npos;
+}
+
+/// "/package.Service/Method", without what no path may have: access lists must see what the app sees.
 Result<void> check_method(std::string_view path) {
-  const bool bad = path.size() < 2 || path.front() != '/' || std::ranges::any_of(path, [](char c) {
-                     return c == '#' || c == '?' || static_cast<unsigned char>(c) <= ' ' || c == 0x7F;
-                   });
+  const bool bad =
+      path.size() < 2 || path.front() != '/' || has_odd_segment(path) || std::ranges::any_of(path, [](char c) {
+        return c == '#' || c == '?' || static_cast<unsigned char>(c) <= ' ' || c == 0x7F;
+      });
   if (!bad) return ok();
-  return Error{Errc::kInvalidArgument, "the method's name has a character that no path may have"};
+  return Error{Errc::kInvalidArgument, "the method's name is no /package.Service/Method"};
 }
 
 }  // namespace

@@ -136,7 +136,8 @@ TEST_F(RpcProxyTest, AnAppThatDoesNotSpeakGrpcIsNotCalled) {
 }
 
 TEST_F(RpcProxyTest, BadMethodsAreInvalid) {
-  for (const char* path : {"/calc.Calculator/A#b", "/calc.Calculator/A?b", "/calc.Calculator/A\nb", "/"}) {
+  for (const char* path : {"/calc.Calculator/A#b", "/calc.Calculator/A?b", "/calc.Calculator/A\nb", "/",
+                           "/open/../calc/A", "/calc//A", "/calc/./A", "/calc/A/"}) {
     Ask ask = add();
     ask.path = path;
     EXPECT_EQ(gateway_.ask(ask).error.code, Errc::kInvalidArgument) << path;

@@ -48,7 +48,7 @@ struct Upload {
 
 std::string rpc_message(const Operation& operation, std::string_view body) {
   common::InvokeRequest message;
-  message.set_method(operation.method);
+  message.set_method(operation.rpc_method);
   message.mutable_data()->set_value(std::string(body));
   message.set_content_type(std::string(operation.content_type.empty() ? kJson : operation.content_type));
   common::HTTPExtension& http = *message.mutable_http_extension();

@@ -99,9 +99,11 @@ Task<void> EventStreams::serve(sdk::Request request) {
 
   dapr::proto::runtime::v1::SubscribeTopicEventsResponseAlpha1 begun;
   begun.mutable_initial_response();
-  const bool resumed = !request.header("caisson-resumed").empty();
+  const bool resumed = !request.header(sdk::kResumeToken).empty();
   Buffer opening(resumed ? std::string() : sdk::rpc_frame(begun.SerializeAsString()));
-  const Envelope head;
+  const Field token[] = {{sdk::kResumeToken, "1"}};  // whoever has it may go on: the broker keeps the position
+  Envelope head;
+  head.headers = token;
   auto answering = request.incoming().reply_streamed(head, std::move(opening));
   auto body = co_await std::move(answering);
   if (!body) co_return;  // nobody waits for it any more

@@ -18,7 +18,7 @@ namespace caisson::pubsub {
 /// The streaming subscriptions that apps hold open: serves SubscribeTopicEventsAlpha1. What is to run for them
 /// at a broker, the owner sees in open(). One thread.
 ///
-/// A call with the header `caisson-resumed` goes on where an earlier instance has died: its app has had the
+/// A call with the header `caisson-resume-token` goes on where an earlier instance has died: its app has had the
 /// first answer already, and may answer events that are not known here.
 class EventStreams {
  public:

@@ -158,7 +158,7 @@ TEST_F(EventStreamsTest, MetadataNamesTheKindOfEachSubscription) {
 }
 
 TEST_F(EventStreamsTest, AStreamThatWasOpenedAgainGoesOnWithoutASecondFirstAnswer) {
-  StreamClient stream(gateway_, StreamClient::initial("pubsub", "t"), {{"caisson-resumed", "true"}});
+  StreamClient stream(gateway_, StreamClient::initial("pubsub", "t"), {{std::string(sdk::kResumeToken), "1"}});
 
   publish("t", "1");
 

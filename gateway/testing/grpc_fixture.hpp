@@ -8,7 +8,7 @@
 
 namespace caisson::gateway::testing {
 
-enum RpcNumber : std::uint16_t { kUnaryRpc = 20, kStreamRpc, kSelectedRpc, kSmallRpc };
+enum RpcNumber : std::uint16_t { kUnaryRpc = 20, kStreamRpc, kSelectedRpc, kSmallRpc, kResumableRpc };
 
 inline Route rpc(std::uint16_t number, Rpc kind, std::string path) {
   Route route{.number = number, .rpc = kind, .method = "POST", .path = std::move(path)};
@@ -28,8 +28,10 @@ class GrpcTest : public GatewayTest {
     small.body_limit = 16;
     Route selected = rpc(kSelectedRpc, Rpc::kStream, "/t.T/Selected");
     selected.selector = "1";
+    Route resumable = rpc(kResumableRpc, Rpc::kStream, "/t.T/Resumable");
+    resumable.resumable = true;
     manifest.routes.insert(manifest.routes.end(),
-                           {unary, rpc(kStreamRpc, Rpc::kStream, "/t.T/Stream"), selected, small});
+                           {resumable, unary, rpc(kStreamRpc, Rpc::kStream, "/t.T/Stream"), selected, small});
     install(manifest);
     start(std::move(app));
     link(std::move(serve));
@@ -122,6 +124,28 @@ class GrpcTest : public GatewayTest {
     end.trailers = {{"x-end", "yes"}};
     auto finishing = writer->finish(Deadline::never(), end);
     [[maybe_unused]] const auto finished = co_await std::move(finishing);
+  }
+
+  /// Echoes once the test lets it.
+  Task<void> later(Incoming incoming, WaitQueue& go_on) {
+    co_await go_on.wait(loop_, Deadline::never());
+    auto echoing = echo(std::move(incoming));
+    co_await std::move(echoing);
+  }
+
+  /// Notes "TOKEN/FIRST MESSAGE" and sends how many that makes, with a token for the next one.
+  static Task<void> subscribe(Incoming incoming, std::vector<std::string>& asked) {
+    asked.push_back(std::string(incoming.head().headers().get("caisson-resume-token")) + "/" +
+                    std::string(incoming.head().payload()));
+    const std::string token = "token" + std::to_string(asked.size());
+    const Field headers[] = {{"caisson-resume-token", token}};
+    Envelope head;
+    head.headers = headers;
+    auto replying = incoming.reply_streamed(head, Buffer(framed(std::to_string(asked.size()))));
+    auto writer = co_await std::move(replying);
+    BodyReader rest = incoming.rest();
+    auto reading = rest.next(Deadline::never());  // the client stays
+    [[maybe_unused]] const auto left = co_await std::move(reading);
   }
 
   /// Writes as long as anybody takes it.

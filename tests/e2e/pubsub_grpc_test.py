@@ -99,7 +99,7 @@ class CallbackApp:
 
 class PubsubGrpcTest(unittest.TestCase):
     def start(self, **options):
-        runtime = Runtime(**options)
+        runtime = Runtime(default_resources=True, **options)
         self.addCleanup(runtime.close)
         runtime.start()
         self.runtime = runtime
@@ -114,7 +114,7 @@ class PubsubGrpcTest(unittest.TestCase):
 
     def publish(self, topic, data):
         call = self.channel.unary_unary(DAPR + "PublishEvent", PUBSUB.PublishEventRequest.SerializeToString,
-                                        lambda _: None)
+                                        bytes)
         call(PUBSUB.PublishEventRequest(pubsub_name="pubsub", topic=topic, data=data, data_content_type="text/plain"),
              timeout=PATIENCE, wait_for_ready=True)
 
@@ -169,7 +169,7 @@ class PubsubGrpcTest(unittest.TestCase):
         self.start()
         for pubsub, code in (("nowhere", grpc.StatusCode.INVALID_ARGUMENT), ("", grpc.StatusCode.INVALID_ARGUMENT)):
             call = self.channel.unary_unary(DAPR + "PublishEvent", PUBSUB.PublishEventRequest.SerializeToString,
-                                            lambda _: None)
+                                            bytes)
             with self.assertRaises(grpc.RpcError) as failed:
                 call(PUBSUB.PublishEventRequest(pubsub_name=pubsub, topic="t"), timeout=PATIENCE)
             self.assertEqual(failed.exception.code(), code)
@@ -200,7 +200,7 @@ class PubsubGrpcTest(unittest.TestCase):
         stream = self.stream("orders")
 
         def kinds():
-            metadata = self.runtime.client().get("/v1.0/metadata").json()
+            metadata = self.runtime.http.get("/v1.0/metadata").json()
             return [one["type"] for one in metadata.get("subscriptions", [])]
         wait_for("the stream stands in the metadata", lambda: kinds() == ["STREAMING"])
         stream.close()

@@ -23,6 +23,11 @@ using namespace std::chrono_literals;
 class Stream {
  public:
   Stream(EventLoop& loop, Reply reply) : reply_(std::move(reply)), scope_(loop) {
+    if (!reply_.head.streamed()) {
+      end_with({static_cast<std::uint16_t>(reply_.head->status()), std::string(text(reply_.head->message())),
+                trailers_of(reply_.head)});
+      return;
+    }
     add(std::string(reply_.head.payload()));
     scope_.spawn(read());
   }
@@ -38,16 +43,27 @@ class Stream {
       auto reading = reply_.rest.next(Deadline::never());
       const auto piece = co_await std::move(reading);
       if (!piece || !*piece) {
-        caisson::testing::Answer end;
-        if (!piece) end.error = piece.error();
-        end.status = reply_.rest.end().status;
-        end.message = reply_.rest.end().message;
-        end.trailers = reply_.rest.end().trailers;
-        ended_ = caisson::testing::rpc_answer(end);
+        if (piece) {
+          end_with(reply_.rest.end());
+        } else {
+          end_with({static_cast<std::uint16_t>(piece.error().code), piece.error().message, {}});
+        }
         co_return;
       }
       add(std::string((*piece)->view()));
     }
+  }
+  void end_with(const BodyEnd& end) {
+    caisson::testing::Answer answer;
+    answer.status = end.status;
+    answer.message = end.message;
+    answer.trailers = end.trailers;
+    ended_ = caisson::testing::rpc_answer(answer);
+  }
+  static std::vector<std::pair<std::string, std::string>> trailers_of(const Frame& frame) {
+    std::vector<std::pair<std::string, std::string>> all;
+    for (const Field field : Fields(frame->trailers())) all.emplace_back(field.name, field.value);
+    return all;
   }
   /// Every piece is a whole message.
   void add(const std::string& frame) {
