@@ -23,6 +23,7 @@ struct Daprd {
   std::string mode = "standalone";
   bool app_ssl = false;
   bool enable_metrics = true;
+  bool help = false;
   bool version = false;
   bool build_info = false;
   bool wait = false;
@@ -203,6 +204,7 @@ void add_runtime_flags(std::map<std::string_view, Flag>& flags) {
     to.up.graceful_shutdown_seconds = value == UINT32_MAX ? 5 : value;
   });
   flags["dapr-block-shutdown-duration"] = duration([](Daprd& to, Nanos span) { to.up.block_shutdown = span; });
+  flags["help"] = flags["h"] = on_or_off(&Daprd::help);
   flags["version"] = on_or_off(&Daprd::version);
   flags["build-info"] = on_or_off(&Daprd::build_info);
   flags["wait"] = on_or_off(&Daprd::wait);
@@ -343,6 +345,13 @@ Parsed parse_daprd_command_line(int argc, const char* const* argv, const Environ
   };
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   if (const auto read = read_words(words, daprd); !read) return refuse(read.error());
+  if (daprd.help) {
+    parsed.text = "Usage of daprd (what each means here: cli/README.md):\n";
+    for (const auto& [name, flag] : all_flags()) {
+      parsed.text += fmt::format("      --{}{}\n", name, flag.is_switch ? "" : " VALUE");
+    }
+    return parsed;
+  }
   if (daprd.version) {
     parsed.text = CAISSON_VERSION "\n";
     return parsed;

@@ -165,6 +165,15 @@ TEST(DaprdOptionsTest, VersionAndBuildInfoArePrintedAndNothingElse) {
   EXPECT_THAT(build.text, HasSubstr("Git Commit: "));
 }
 
+TEST(DaprdOptionsTest, HelpListsTheFlags) {
+  const Parsed help = parse({"--help"});
+
+  EXPECT_FALSE(help.proceed);
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_THAT(help.text, HasSubstr("--app-id VALUE\n"));
+  EXPECT_THAT(help.text, HasSubstr("--enable-mtls\n"));
+}
+
 TEST(DaprdOptionsTest, WaitKnowsThePortAndNeedsNoApp) {
   const Parsed parsed = parse({"--wait", "--dapr-http-port", "3700"});
 

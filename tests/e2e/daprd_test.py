@@ -100,6 +100,13 @@ class StartTest(unittest.TestCase):
             self.assertNotIn("components", runtime.http.get("/v1.0/metadata").json())
             self.assertEqual(runtime.http.get("/v1.0/state/statestore/a").status, 500)
 
+    def test_the_dapr_cli_finds_it_among_the_processes(self):
+        with Daprd() as runtime:
+            with open(f"/proc/{runtime.process.pid}/comm") as name, \
+                    open(f"/proc/{runtime.process.pid}/cmdline") as words:
+                self.assertEqual(name.read(), "daprd\n")
+                self.assertIn("-app-id\0shop\0", words.read())
+
     def test_wait_returns_once_the_runtime_answers(self):
         with Daprd() as runtime:
             done = daprd("--wait", "--dapr-http-port", str(runtime.http_port()))

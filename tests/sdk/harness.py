@@ -26,7 +26,7 @@ sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "e2e")]
 
 from redis_server import RedisServer  # noqa: E402
 from runtime import Daprd, component, wait_for  # noqa: E402
-from servers import free_ports  # noqa: E402
+from servers import die_with_parent, free_ports  # noqa: E402
 
 SDK = os.environ.get("CAISSON_SDK", os.path.join(ROOT, "build", "sdk"))
 BACKENDS = ("embedded", "redis")
@@ -103,7 +103,7 @@ class Process:
         self.path = os.path.join(folder, f"{name}.log")
         with open(self.path, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=environment, start_new_session=True)
+                                            env=environment, start_new_session=True, preexec_fn=die_with_parent)
 
     def output(self):
         with open(self.path, errors="replace") as file:
@@ -161,7 +161,7 @@ class SdkSuite:
         cls.server = Process("app", cls.app, cls.variables, cls.runtime.folder)
         cls.addClassCleanup(cls.server.close)
         try:
-            cls.runtime.__enter__()
+            cls.runtime.start()
             cls.runtime.wait_until_healthy()
             wait_for("the app is subscribed", lambda: len(cls.metadata().get("subscriptions", ())) == cls.subscriptions)
             for backend in BACKENDS:
