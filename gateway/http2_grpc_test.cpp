@@ -313,6 +313,8 @@ TEST_F(GrpcTest, AClientThatIsSlowerThanItsUploadIsStopped) {
 
   // What has left the client is bounded by the stream's window and the bus's credit.
   EXPECT_GT(client_->unsent(id), 3U * 1024U * 1024U);
+  client_.reset();
+  run_until(loop_, [&] { return left == 1; });
 }
 
 }  // namespace

@@ -21,6 +21,9 @@ std::vector<BrokerType> kafka_type() {
 INSTANTIATE_TEST_SUITE_P(OnKafka, SubscriberConformanceTest,
                          ::testing::Values(ComponentKind{"Kafka", "pubsub.kafka", kafka_metadata, true, kafka_type}),
                          [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(OnKafka, RedeliveryConformanceTest,
+                         ::testing::Values(ComponentKind{"Kafka", "pubsub.kafka", kafka_metadata, true, kafka_type}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace caisson::pubsub::testing

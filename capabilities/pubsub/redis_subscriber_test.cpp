@@ -12,6 +12,9 @@ std::vector<std::pair<std::string, std::string>> redis_metadata() {
 INSTANTIATE_TEST_SUITE_P(OnRedis, SubscriberConformanceTest,
                          ::testing::Values(ComponentKind{"Redis", "pubsub.redis", redis_metadata}),
                          [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(OnRedis, RedeliveryConformanceTest,
+                         ::testing::Values(ComponentKind{"Redis", "pubsub.redis", redis_metadata}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace caisson::pubsub::testing

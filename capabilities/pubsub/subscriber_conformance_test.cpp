@@ -58,8 +58,7 @@ TEST_P(SubscriberConformanceTest, AnHttpAppGetsABatchInOneCall) {
   EXPECT_EQ(data_in(calls_[1].body), (std::vector<std::string>{"6", "7", "8", "9", "a"}));
 }
 
-TEST_P(SubscriberConformanceTest, EachEntryOfABatchHasItsOwnFate) {
-  if (!GetParam().redelivers) GTEST_SKIP() << "nothing comes again";
+TEST_P(RedeliveryConformanceTest, EachEntryOfABatchHasItsOwnFate) {
   const Words words{{"again", "RETRY"}, {"dropped", "DROP"}};
   app_ = [&](const SeenCall& call) { return answer_entries(call.body, calls_.size() == 1 ? words : Words{}); };
   http_app_comes(fmt::format(
@@ -163,8 +162,7 @@ TEST_P(SubscriberConformanceTest, AStreamGetsEventsWithoutAnAppPort) {
   EXPECT_EQ(stream.event(2).data(), R"("second")");
 }
 
-TEST_P(SubscriberConformanceTest, WhatAStreamRefusesComesAgain) {
-  if (!GetParam().redelivers) GTEST_SKIP() << "nothing comes again";
+TEST_P(RedeliveryConformanceTest, WhatAStreamRefusesComesAgain) {
   StreamClient stream(gateway_, StreamClient::initial("pubsub", topic("t")));
   stream.wait_for(1);
   publish(topic("t"), R"("x")");
@@ -176,8 +174,7 @@ TEST_P(SubscriberConformanceTest, WhatAStreamRefusesComesAgain) {
   EXPECT_EQ(stream.event(2).id(), stream.event(1).id());
 }
 
-TEST_P(SubscriberConformanceTest, WhatAStreamDidNotAnswerGoesToTheNextOne) {
-  if (!GetParam().redelivers) GTEST_SKIP() << "nothing comes again";
+TEST_P(RedeliveryConformanceTest, WhatAStreamDidNotAnswerGoesToTheNextOne) {
   auto broken = std::make_unique<StreamClient>(gateway_, StreamClient::initial("pubsub", topic("t")));
   broken->wait_for(1);
   publish(topic("t"), R"("x")");

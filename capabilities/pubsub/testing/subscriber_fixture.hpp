@@ -136,5 +136,7 @@ class SubscriberConformanceTest : public ::testing::TestWithParam<ComponentKind>
  protected:
   SubscriberConformanceTest() : SubscriberFixture(GetParam()) {}
 };
+/// And what those that act on a refusal owe besides.
+class RedeliveryConformanceTest : public SubscriberConformanceTest {};
 
 }  // namespace caisson::pubsub::testing
