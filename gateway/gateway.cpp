@@ -7,6 +7,8 @@
 #include <ctime>
 
 #include "bus/json_writer.hpp"
+#include "config-cache/generation.hpp"
+#include "config-cache/replica.hpp"
 #include "gateway/app_frames.hpp"
 
 namespace caisson::gateway {
@@ -51,6 +53,7 @@ Gateway::Gateway(EventLoop& loop, Options options, Handlers handlers)
       config_(
           loop, links_, [this](const config::Generation& generation) { config_in_force(generation); },
           [this] { dispatch_.parking().wake_all(); }),
+      own_generation_(options_.run_dir + "/gateway.generation"),
       dispatch_(loop, links_, window_, counters_, options_.dispatch),
       admin_service_(handlers_.pages),
       scope_(loop) {
@@ -88,6 +91,7 @@ CapabilityLinks::Handlers Gateway::link_handlers() {
 
 Result<void> Gateway::start() {
   TRY(folder_.start());
+  recall();
   return manifests_changed();
 }
 
@@ -152,12 +156,24 @@ void Gateway::config_in_force(const config::Generation& generation) {
   if (!placed) log(LogLevel::kError, placed.error().message);
   dispatch_.parking().wake_all();
   if (generation.audience != "gateway") return;
-  const config::Configuration& configuration = generation.configuration;
+  own_generation_.replace(config::encode(generation));
+  apply(generation.configuration);
+  const Result<void> rebuilt = rebuild_routes();
+  if (!rebuilt) log(LogLevel::kError, rebuilt.error().message);
+}
+
+/// What an app may use does not open up because the gateway comes back while nobody publishes. Only that
+/// is taken from the last generation: where things are may have changed.
+void Gateway::recall() {
+  const auto last = config::load_snapshot(own_generation_.path());
+  if (last) return apply(last->configuration);
+  if (last.error().code != Errc::kNotFound) log(LogLevel::kError, last.error().message);
+}
+
+void Gateway::apply(const config::Configuration& configuration) {
   rules_ = {rules_for("http", configuration.api_allowed), rules_for("http", configuration.api_denied)};
   rpc_rules_ = {rules_for("grpc", configuration.api_allowed), rules_for("grpc", configuration.api_denied)};
   routing_.tracer.set_rate(configuration.sampling_rate);
-  const Result<void> rebuilt = rebuild_routes();
-  if (!rebuilt) log(LogLevel::kError, rebuilt.error().message);
 }
 
 /// Without its configuration a capability would refuse what it is about to know: until there is one

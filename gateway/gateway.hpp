@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config-cache/durable_file.hpp"
 #include "gateway/admin_service.hpp"
 #include "gateway/api_service.hpp"
 #include "gateway/calls.hpp"
@@ -101,6 +102,8 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   [[nodiscard]] std::vector<std::shared_ptr<const Manifest>> all_manifests() const;
   void set_queries();
   void config_in_force(const config::Generation& generation);
+  void recall();
+  void apply(const config::Configuration& configuration);
   [[nodiscard]] bool may_serve(const Instance& instance) const;
   void tell(const ControlFrame& frame);
   void introduce(Instance& instance);
@@ -137,6 +140,7 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   std::map<std::string, std::unique_ptr<App>, std::less<>> apps_;
   CapabilityLinks links_;
   ConfigRelay config_;
+  config::DurableFile own_generation_;
   Dispatch dispatch_;
   AdminService admin_service_;
   NoHttpService no_http_;

@@ -456,6 +456,14 @@ TEST_F(GatewayTest, ADeniedGroupVanishesWithTheConfiguration) {
   EXPECT_THAT(exchange(client, get("/v1/things/b/k"), "}"), StartsWith("HTTP/1.1 404"));
   client.forget();
   EXPECT_THAT(exchange(client, get("/v1/health"), "#"), StartsWith("HTTP/1.1 200"));
+
+  // Nobody publishes when the gateway is back.
+  capability_.reset();
+  gateway_.reset();
+  start();
+  link(echo);
+  Client again(port_);
+  EXPECT_THAT(exchange(again, get("/v1/things/b/k"), "}"), StartsWith("HTTP/1.1 404"));
 }
 
 /// A capability with a compartment, and one who publishes where things are.
