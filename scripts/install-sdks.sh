@@ -51,8 +51,10 @@ go_program() {
   say "Go $go_version"
   archive="$sdk/go/toolchain.zip"
   mkdir -p "$sdk/go"
+  # A toolchain is a module like any other, and comes from where Go has its modules from.
+  proxy=$(go env GOPROXY | cut -d, -f1)
   curl --silent --show-error --fail --location --output "$archive" \
-    "https://proxy.golang.org/golang.org/toolchain/@v/v0.0.1-go$go_version.linux-amd64.zip"
+    "$proxy/golang.org/toolchain/@v/v0.0.1-go$go_version.linux-amd64.zip"
   echo "$go_sum  $archive" | sha256sum --check --quiet >&2
   rm -rf "$sdk/go/toolchain" "$sdk/go/golang.org"
   python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$archive" "$sdk/go"
