@@ -67,7 +67,9 @@ TEST(HostLookupTest, ADeadlineThatHasPassedEndsTheWait) {
   const auto found = testing::run(loop, look_up_host(loop, "localhost", Deadline::at(Nanos(1))));
 
   // The answer may have come in the very turn in which the deadline was noticed.
-  if (!found) EXPECT_EQ(found.error().code, Errc::kDeadlineExceeded);
+  if (!found) {
+    EXPECT_EQ(found.error().code, Errc::kDeadlineExceeded);
+  }
 }
 
 }  // namespace
