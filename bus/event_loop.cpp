@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace caisson {
 
@@ -102,7 +103,8 @@ void EventLoop::stop() {
 }
 
 bool EventLoop::turn(Nanos max_wait) {
-  bool worked = run_posted();
+  bool worked = poll_sources();
+  worked |= run_posted();
   worked |= run_ready();
   run_hooks();
   worked |= poll_descriptors(max_wait);
@@ -155,6 +157,32 @@ bool EventLoop::run_posted() {
   return true;
 }
 
+bool EventLoop::poll_sources() {
+  if (sources_.empty()) return false;
+  // Taken out and put back one by one: a source may destroy itself, another, or add new ones.
+  IntrusiveList<PolledSource> batch;
+  batch.take_all(sources_);
+  bool worked = false;
+  while (!batch.empty()) {
+    PolledSource& source = batch.pop_front();
+    sources_.push_back(source);
+    worked |= source.poll();
+  }
+  return worked;
+}
+
+bool EventLoop::settle_sources() {
+  bool settled = true;
+  for (PolledSource& source : sources_) settled &= !source.about_to_sleep();
+  sources_settled_ = true;
+  return settled;
+}
+
+void EventLoop::wake_sources() {
+  if (!std::exchange(sources_settled_, false)) return;
+  for (PolledSource& source : sources_) source.awake();
+}
+
 void EventLoop::run_hooks() {
   for (std::size_t i = 0; i < hooks_.size(); ++i) {
     if (hooks_[i].id != 0) hooks_[i].call();
@@ -169,7 +197,8 @@ Nanos EventLoop::wait_time(Nanos max_wait) const {
 }
 
 bool EventLoop::poll_descriptors(Nanos max_wait) {
-  const Nanos wait = wait_time(max_wait);
+  Nanos wait = wait_time(max_wait);
+  if (wait > Nanos::zero() && !settle_sources()) wait = Nanos::zero();
   busy_since_.store(0, std::memory_order_relaxed);
   timespec timeout{};
   timeout.tv_sec = wait.count() / 1'000'000'000;
@@ -178,6 +207,7 @@ bool EventLoop::poll_descriptors(Nanos max_wait) {
                                 wait == Nanos::max() ? nullptr : &timeout, nullptr);
   now_ = clock_.now();
   busy_since_.store(now_.count(), std::memory_order_relaxed);
+  wake_sources();
   if (event_count_ < 0) event_count_ = 0;  // EINTR: the next turn looks again
   const bool worked = event_count_ > 0;
   for (int i = 0; i < event_count_; ++i) {

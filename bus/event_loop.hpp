@@ -83,6 +83,23 @@ class WaitQueue {
   IntrusiveList<Waiter> waiters_;
 };
 
+/// Where work appears without a descriptor telling: memory that another process writes. The loop
+/// looks there once a turn, and says when it is about to sleep, so that the other process need ring
+/// only then. Leaves its loop when destroyed; may be destroyed by what it calls.
+class PolledSource : public ListNode {
+ public:
+  /// Handles what is there, at most a batch; false when there was nothing.
+  virtual bool poll() = 0;
+  /// Asks to be woken through a descriptor from now on, then looks once more: true when there is
+  /// work after all and the loop must not sleep. May be called again without a wake between.
+  virtual bool about_to_sleep() = 0;
+  /// The loop is awake: no need to ring any more.
+  virtual void awake() = 0;
+
+ protected:
+  ~PolledSource() = default;
+};
+
 /// One thread's loop: descriptors, timers, woken coroutines, in turns. Everything except
 /// post_from_any_thread(), stop() and busy_since() is for the loop's own thread.
 class EventLoop {
@@ -95,8 +112,8 @@ class EventLoop {
   /// Turns until stop().
   void run();
   void stop();
-  /// One turn: woken coroutines and posted functions, turn-end hooks, then descriptors and timers,
-  /// waiting for those at most `max_wait`. Returns false when nothing happened.
+  /// One turn: polled sources, posted functions and woken coroutines, turn-end hooks, then descriptors
+  /// and timers, waiting for those at most `max_wait`. Returns false when nothing happened.
   bool turn(Nanos max_wait);
 
   /// Time at the beginning of this turn's events; cheap.
@@ -112,6 +129,9 @@ class EventLoop {
   /// Returns an id for remove_turn_end().
   std::uint64_t at_turn_end(std::function<void()> hook);
   void remove_turn_end(std::uint64_t id);
+
+  /// Looks at `source` in every turn from now on, until it is destroyed.
+  void add(PolledSource& source) { sources_.push_back(source); }
 
   /// Suspends the coroutine until the moment.
   WaitQueue::Waiter sleep_until(Deadline deadline);
@@ -131,7 +151,11 @@ class EventLoop {
   void make_ready(WaitQueue::Waiter& waiter);
   bool run_ready();
   bool run_posted();
+  bool poll_sources();
   void run_hooks();
+  /// True when the loop may sleep: every source has said what wakes it, and none has work.
+  bool settle_sources();
+  void wake_sources();
   bool poll_descriptors(Nanos max_wait);
   bool run_timers();
   [[nodiscard]] Nanos wait_time(Nanos max_wait) const;
@@ -151,6 +175,8 @@ class EventLoop {
   std::vector<Timer*> timers_;  // binary heap, the earliest first
   std::vector<epoll_event> events_;
   int event_count_ = 0;
+  IntrusiveList<PolledSource> sources_;
+  bool sources_settled_ = false;
   std::vector<Hook> hooks_;
   std::uint64_t next_hook_id_ = 1;
   std::vector<std::function<void()>> posted_;
