@@ -179,6 +179,8 @@ class CallsTest(GrpcTest):
         with Rpcs(self.port) as rpcs:
             self.capability.kill()
             self.capability.wait()
+            # Until its end is noticed a call may still be sent to it, and then its outcome is unknown.
+            wait_for("its end is noticed", lambda: not self.linked())
             waiting = rpcs.unary.future(b"patience", timeout=PATIENCE)
             self.capability = subprocess.Popen(self.capability.args, stderr=subprocess.DEVNULL)
             self.assertEqual(waiting.result(), b"patience")
@@ -194,11 +196,17 @@ class CallsTest(GrpcTest):
             reason = rpc_status.from_call(error).details[0].value
             self.assertIn(b"ERR_OUTCOME_UNKNOWN", reason)
 
-    def in_flight(self):
+    def instances(self):
         for capability in self.admin("/status").json()["capabilities"]:
             if capability["name"] == "rpctest":
-                return sum(instance["inFlight"] for instance in capability["instances"])
-        return 0
+                return capability["instances"]
+        return []
+
+    def linked(self):
+        return any(instance["linked"] for instance in self.instances())
+
+    def in_flight(self):
+        return sum(instance["inFlight"] for instance in self.instances())
 
     def test_ending_finishes_what_runs(self):
         with Rpcs(self.port) as rpcs:
