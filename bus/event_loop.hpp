@@ -24,6 +24,7 @@ class Alarm {
  public:
   Alarm(const Alarm&) = delete;
   Alarm& operator=(const Alarm&) = delete;
+  virtual ~Alarm() { cancel(); }
 
   /// Sets or moves the moment; a deadline of never cancels.
   void start(Deadline deadline);
@@ -34,7 +35,6 @@ class Alarm {
 
  protected:
   explicit Alarm(EventLoop& loop) : loop_(loop) {}
-  ~Alarm() { cancel(); }
   /// The moment has come; may destroy this.
   virtual void expired() = 0;
   [[nodiscard]] EventLoop& loop() const { return loop_; }
