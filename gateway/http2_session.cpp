@@ -6,6 +6,8 @@
 #include <new>
 #include <vector>
 
+#include "gateway/http2_memory.hpp"
+
 namespace caisson::gateway {
 
 namespace {
@@ -180,8 +182,10 @@ struct Http2Callbacks {
 
 Http2Session::Http2Session(EventLoop& loop, Handler& handler, const Options& options)
     : loop_(loop), handler_(handler), options_(options), patience_(options.nuisance_burst), patience_at_(loop.now()) {
-  const auto make = options.role == Role::kServer ? nghttp2_session_server_new2 : nghttp2_session_client_new2;
-  if (make(&session_, Http2Callbacks::all(), this, Http2Callbacks::options()) != 0) throw std::bad_alloc();
+  const auto make = options.role == Role::kServer ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
+  if (make(&session_, Http2Callbacks::all(), this, Http2Callbacks::options(), http2_memory()) != 0) {
+    throw std::bad_alloc();
+  }
 }
 
 Http2Session::~Http2Session() {

@@ -166,10 +166,11 @@ namespace {
 bool is_never_the_same(std::string_view name) { return name == "grpc-trace-bin" || name == "traceparent"; }
 
 /// Valid until the next call: nghttp2 copies what it is given.
-std::span<const nghttp2_nv> pairs_of(std::span<const Field> fields) {
+template <class List>
+std::span<const nghttp2_nv> pairs_of(const List& fields) {
   thread_local std::vector<nghttp2_nv> pairs;
   pairs.clear();
-  for (const Field& field : fields) {
+  for (const auto& field : fields) {
     const std::uint8_t flags = is_never_the_same(field.name) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
     pairs.push_back({bytes_of(field.name), bytes_of(field.value), field.name.size(), field.value.size(), flags});
   }
@@ -242,10 +243,7 @@ std::ptrdiff_t Http2Stream::offer(std::size_t most, std::uint32_t& flags) {
     flags |= NGHTTP2_DATA_FLAG_EOF;
     if (!end_.empty()) {
       flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      std::vector<Field> fields;
-      fields.reserve(end_.size());
-      for (const Trailer& trailer : end_) fields.push_back({trailer.name, trailer.value});
-      const std::span<const nghttp2_nv> pairs = pairs_of(fields);
+      const std::span<const nghttp2_nv> pairs = pairs_of(end_);
       nghttp2_submit_trailer(session_->session_, id_, pairs.data(), pairs.size());
     }
   }

@@ -280,6 +280,7 @@ Task<void> RpcService::serve_unary(Call& call) {
   }
   call.stream->send_head(call.answer_head(&reply), false);
   std::vector<Field> last;
+  last.reserve(2 + end.others.size());
   end.append_to(last);
   std::string prefix = rpc_prefix(reply.payload().size());
   if (reply.payload().size() <= kCopy) {

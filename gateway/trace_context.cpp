@@ -132,18 +132,20 @@ TraceContext Tracer::begin(std::string_view traceparent) {
 
 std::string binary_trace(const TraceContext& context) {
   if (context.size == 0) return {};
-  const auto byte_at = [&](std::size_t at) {
-    return static_cast<char>(hex_value(context.text[at]) << 4 | hex_value(context.text[at + 1]));
-  };
   // Version; then the number of each field and its bytes: trace id, span id, flags.
-  std::string bytes;
-  bytes.reserve(kBinaryTrace);
-  bytes.resize(2);
-  for (std::size_t i = 0; i < 16; ++i) bytes += byte_at(3 + 2 * i);
-  bytes += '\1';
-  for (std::size_t i = 0; i < 8; ++i) bytes += byte_at(36 + 2 * i);
-  bytes += '\2';
-  bytes += byte_at(53);
+  std::string bytes(kBinaryTrace, '\0');
+  char* to = bytes.data();
+  const auto take = [&](std::size_t from, std::size_t count) {
+    for (const char* text = context.text.data() + from; count != 0; --count, text += 2) {
+      *to++ = static_cast<char>(hex_value(text[0]) << 4 | hex_value(text[1]));
+    }
+  };
+  to += 2;
+  take(3, 16);
+  *to++ = '\1';
+  take(36, 8);
+  *to++ = '\2';
+  take(53, 1);
   return bytes;
 }
 
