@@ -121,11 +121,8 @@ bool Http2Connection::receive(std::string_view bytes) {
 
 void Http2Connection::serve_begun() {
   for (std::size_t i = 0; i < begun_.size(); ++i) {
-    const std::int32_t id = begun_[i]->id();
     if (begun_[i]->closed()) continue;  // reset in the same breath
-    serving_[id];
-    const TaskScope::Id task = scope_.spawn(serve(begun_[i]));
-    if (const auto found = serving_.find(id); found != serving_.end()) found->second = task;
+    begun_[i]->served_by = scope_.spawn(serve(begun_[i]));
   }
   begun_.clear();
 }
@@ -164,10 +161,7 @@ void Http2Connection::look_for_stalls() {
 // --- streams ---
 
 void Http2Connection::on_closed(Http2Stream& stream) {
-  const auto found = serving_.find(stream.id());
-  if (found == serving_.end()) return;
-  scope_.cancel(found->second);
-  serving_.erase(found);
+  if (stream.served_by != 0) scope_.cancel(stream.served_by);  // does nothing where it has ended
 }
 
 Task<void> Http2Connection::serve(std::shared_ptr<Http2Stream> stream) {
@@ -177,7 +171,6 @@ Task<void> Http2Connection::serve(std::shared_ptr<Http2Stream> stream) {
   } else {
     co_await serve_http(*stream, head);
   }
-  serving_.erase(stream->id());
 }
 
 namespace {
