@@ -79,8 +79,11 @@ TEST(OptionsTest, AWrongFlagIsOneClearLineAndExitCodeOne) {
   }
 }
 
-TEST(OptionsTest, InProcessIsRefusedInThisBuild) {
-  EXPECT_THAT(parse({"up", "--in-process", "--data-dir", "/d"}).text, HasSubstr("cannot run the capabilities"));
+TEST(OptionsTest, InProcessIsTakenAndHasNoTransport) {
+  EXPECT_TRUE(parse({"up", "--in-process", "--data-dir", "/d"}).options.up.in_process);
+  EXPECT_FALSE(parse({"up", "--data-dir", "/d"}).options.up.in_process);
+  EXPECT_THAT(parse({"up", "--in-process", "--transport", "ipc", "--data-dir", "/d"}).text,
+              HasSubstr("--in-process excludes --transport"));
 }
 
 TEST(OptionsTest, VersionAndHelpArePrintedWithExitCodeZero) {

@@ -116,6 +116,27 @@ TEST_F(PlanTest, SharedMemoryIsRefusedInThisBuild) {
   EXPECT_THAT(plan.error().message, HasSubstr("no shared-memory lane yet"));
 }
 
+TEST_F(PlanTest, TheOneProcessIsGivenWhatGatewayAndConfigAreGivenAndNoToken) {
+  options.in_process = true;
+  const std::string own = dir / "caisson-in-process";
+  EXPECT_THAT(make().error().message, HasSubstr("caisson-in-process is missing"));
+  ASSERT_TRUE(write_file(own, ""));
+  ASSERT_EQ(::chmod(own.c_str(), 0700), 0);
+  ::unlink((dir / "caisson-state").c_str());  // not needed
+
+  const auto plan = make({{"REDIS", "r"}, {"DAPR_API_TOKEN", "t"}, {"APP_API_TOKEN", "t"}, {"PATH", "/bin"}});
+
+  ASSERT_TRUE(plan) << plan.error().message;
+  const ProcessSpec spec = plan->in_process();
+  EXPECT_EQ(spec.name, "in-process");
+  EXPECT_EQ(spec.program, own);
+  EXPECT_EQ(spec.arguments, (std::vector<std::string>{"--run-dir", "/run/r", "--apps", "/run/r/apps.json",
+                                                      "--admin-port", "9090", "--admin-listen-address", "127.0.0.1",
+                                                      "--log-level", "info", "--dapr-graceful-shutdown-seconds", "5",
+                                                      "--data-dir", "/var/d", "--resources-path", "/res"}));
+  EXPECT_EQ(spec.environment, (Environment{{"PATH", "/bin"}, {"REDIS", "r"}}));
+}
+
 TEST_F(PlanTest, AMissingBinaryIsNamed) {
   ::unlink((dir / "caisson-pubsub").c_str());
 
