@@ -87,7 +87,7 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
 std::string Plan::bus_address(const std::string& process) const {
   const auto port = bus_ports_.find(process);  // a compartment has none: it came when the ports were given out
   if (port != bus_ports_.end()) return fmt::format("tcp://127.0.0.1:{}", port->second);
-  return fmt::format("ipc://{}/{}/bus.sock", options_.run_dir, process);
+  return fmt::format("{}://{}/{}/bus.sock", local_transport(), options_.run_dir, process);
 }
 
 ProcessSpec Plan::gateway() const {
@@ -97,7 +97,8 @@ ProcessSpec Plan::gateway() const {
   spec.environment = environment_for("gateway", environment_, named_in_configuration_);
   spec.ends_with_parent = options_.as_daprd;
   spec.arguments = gateway_arguments();
-  spec.arguments.insert(spec.arguments.end(), {"--compartments-file", compartments_path()});
+  spec.arguments.insert(spec.arguments.end(),
+                        {"--transport", local_transport(), "--compartments-file", compartments_path()});
   for (const auto& [name, port] : bus_ports_) {
     spec.arguments.emplace_back("--bus-address");
     spec.arguments.push_back(fmt::format("{}={}", name, bus_address(name)));

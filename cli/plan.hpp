@@ -45,6 +45,8 @@ class Plan {
 
  private:
   Plan() = default;
+  /// The lane of processes that have no port: that of the flag, and ipc beside tcp.
+  [[nodiscard]] std::string local_transport() const { return options_.transport == "shm" ? "shm" : "ipc"; }
   [[nodiscard]] std::string bus_address(const std::string& process) const;
   [[nodiscard]] ProcessSpec process(const std::string& name, const std::string& capability) const;
   [[nodiscard]] std::vector<std::string> gateway_arguments() const;

@@ -39,6 +39,7 @@ struct Flags {
   std::string log_level = "info";
   bool log_as_json = false;
   std::vector<std::string> bus_addresses;  // PROCESS=ADDRESS
+  std::string transport = "ipc";           // of the others
   std::string compartments_file;
   std::int64_t graceful_seconds = 5;
   std::string max_body_size = "4Mi";
@@ -95,7 +96,10 @@ void add_flags(CLI::App& cli, Flags& flags) {
   cli.add_flag("--log-as-json", flags.log_as_json);
   cli.add_option("--bus-address", flags.bus_addresses,
                  "PROCESS=ADDRESS, a process being CAPABILITY or CAPABILITY.COMPARTMENT; default "
-                 "ipc://RUN_DIR/PROCESS/bus.sock");
+                 "TRANSPORT://RUN_DIR/PROCESS/bus.sock");
+  cli.add_option("--transport", flags.transport, "lane of processes without a --bus-address: shm or ipc")
+      ->check(CLI::IsMember({"shm", "ipc"}))
+      ->capture_default_str();
   cli.add_option("--compartments-file", flags.compartments_file,
                  "the compartments in use, as config wrote them; read once, for when config is away");
   cli.add_option("--dapr-graceful-shutdown-seconds", flags.graceful_seconds);
@@ -211,7 +215,7 @@ class Server {
     if (address != bus_addresses_.end()) return transport_.make_listener(address->second);
     const std::string directory = flags_.run_dir + "/" + process;
     TRY(make_private_directory(directory));
-    return transport_.make_listener("ipc://" + directory + "/bus.sock");
+    return transport_.make_listener(flags_.transport + "://" + directory + "/bus.sock");
   }
 
   Result<void> start() {
