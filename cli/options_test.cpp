@@ -21,7 +21,7 @@ TEST(OptionsTest, UpHasDaprdsDefaults) {
   EXPECT_EQ(parsed.options.up.app.http_port, 3500);
   EXPECT_EQ(parsed.options.up.app.grpc_port, 50001);
   EXPECT_EQ(parsed.options.up.app.app_max_concurrency, -1);
-  EXPECT_EQ(parsed.options.up.transport, "ipc");
+  EXPECT_EQ(parsed.options.up.transport, "shm");
   EXPECT_TRUE(parsed.options.up.resources_paths.empty());
 }
 

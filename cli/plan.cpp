@@ -38,11 +38,8 @@ Result<std::uint16_t> try_port(std::uint16_t port) {
 }
 
 Result<void> check_transport(const std::string& transport) {
-  if (transport == "ipc" || transport == "tcp") return ok();
-  if (transport == "shm") {
-    return Error{Errc::kUnimplemented, "--transport shm: this build has no shared-memory lane yet; use ipc or tcp"};
-  }
-  return Error{Errc::kInvalidArgument, fmt::format("--transport {}: use ipc or tcp", transport)};
+  if (transport == "shm" || transport == "ipc" || transport == "tcp") return ok();
+  return Error{Errc::kInvalidArgument, fmt::format("--transport {}: use shm, ipc or tcp", transport)};
 }
 
 }  // namespace

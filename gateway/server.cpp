@@ -39,7 +39,7 @@ struct Flags {
   std::string log_level = "info";
   bool log_as_json = false;
   std::vector<std::string> bus_addresses;  // PROCESS=ADDRESS
-  std::string transport = "ipc";           // of the others
+  std::string transport = "shm";           // of the others
   std::string compartments_file;
   std::int64_t graceful_seconds = 5;
   std::string max_body_size = "4Mi";

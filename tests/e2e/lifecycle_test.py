@@ -44,7 +44,7 @@ class CommandLineTest(unittest.TestCase):
 
     def test_what_this_build_cannot_do_is_refused_clearly(self):
         with tempfile.TemporaryDirectory() as folder:
-            for flags, words in ((("--transport", "shm"), "no shared-memory lane"),
+            for flags, words in ((("--transport", "pigeon"), "use shm, ipc or tcp"),
                                  (("--in-process", "--transport", "tcp"), "excludes")):
                 done = caisson("up", "--run-dir", folder + "/r", "--data-dir", folder + "/d", *flags)
                 self.assertEqual(done.returncode, 1)
@@ -220,7 +220,7 @@ class AppsTest(unittest.TestCase):
 
 class TransportTest(unittest.TestCase):
     def test_every_capability_serves_over_every_lane(self):
-        for transport in ("ipc", "tcp"):
+        for transport in ("shm", "ipc", "tcp"):
             with self.subTest(transport), Shop(["--transport", transport]) as shop:
                 shop.call_each(self)
 
