@@ -25,7 +25,7 @@ class Echo final : public sdk::Capability {
   Echo(std::string name, bool& drained) : name_(std::move(name)), drained_(drained) {}
 
   void define(sdk::Definition& definition) override {
-    sdk::Route route;
+    Route route;
     route.method = "GET";
     route.path = "/" + name_;
     definition.route(route, [](sdk::Request& request) { return answer(request); });
