@@ -7,6 +7,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "bus/scratch_buffer.hpp"
 #include "gateway/response_head.hpp"
 #include "net/http_headers.hpp"
 #include "sdk/base64.hpp"
@@ -111,7 +112,7 @@ Task<Result<bool>> Http1Connection::read_head() {
 /// Reads what is there; false where nothing is, kCancelled at the end of what the client sends.
 Result<bool> Http1Connection::fill_now() {
   // One buffer for all connections of the thread: nothing is awaited between reading and copying.
-  thread_local std::array<char, kReadSize> scratch;
+  thread_local ScratchBuffer<kReadSize> scratch;
   ASSIGN(const auto got, socket_.read_now(scratch));
   if (!got) return false;
   if (*got == 0) return client_left();
