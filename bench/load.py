@@ -25,16 +25,22 @@ def microseconds(text):
     return float(number) * UNITS[unit]
 
 
+LONGEST = 120  # seconds until a program hangs; none measures for so long
+
+
 def run(command, cpu=None):
     """A load generator to its end, on one CPU or anywhere; what it printed."""
     if cpu is not None:
         command = ["taskset", "-c", str(cpu), *command]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{command[0]} hung") from None
     except FileNotFoundError:
         raise Unavailable(f"{command[0]} is not installed") from None
     if done.returncode != 0:
-        raise Unavailable(f"{' '.join(map(str, command))}: {(done.stderr or done.stdout).strip()[-300:]}")
+        raise Unavailable((done.stderr or done.stdout).strip().splitlines()[0] if done.stderr or done.stdout
+                          else f"{command[0]} ended with {done.returncode}")
     return done.stdout
 
 

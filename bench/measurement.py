@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -92,10 +93,10 @@ class Bench:
         words += ["--seconds", f"{seconds or self.seconds:g}"]
         with tempfile.TemporaryDirectory(prefix="caisson-bench-") as scratch:
             program = self.program(name)
-            busy = processes.busy_seconds()
-            used = load.load_seconds()
+            busy, used, clock = processes.busy_seconds(), load.load_seconds(), os.times().elapsed
             out = load.run([str(program), *[word.replace("SCRATCH", scratch) for word in words]])
             others = processes.busy_seconds() - busy - (load.load_seconds() - used)
+            others /= os.times().elapsed - clock
         figures = json.loads(out.strip().splitlines()[-1])
         command = f"{program.relative_to(ROOT) if program.is_relative_to(ROOT) else program} {' '.join(words)}"
         value = figures.get("p50_us", figures.get("mean_us")) if unit == SPAN else figures["per_second"]
@@ -103,7 +104,7 @@ class Bench:
             more["note"] = f"{figures['system_calls_per_message']:.4f} system calls per message"
         made = Measurement(what, value, unit, command.replace("SCRATCH", "/tmp"), placement(cpus),
                            p50_us=figures.get("p50_us"), p99_us=figures.get("p99_us"),
-                           others_cpus=max(0, round(others / (seconds or self.seconds), 2)), **more)
+                           others_cpus=max(0, round(others, 2)), **more)
         if "cpu_us" in figures:
             made.cpu_us["asker"] = figures["cpu_us"]
         return made, figures
@@ -146,7 +147,7 @@ def machine():
     return {
         "cpus": len(models), "model": models[0] if models else "", "kernel": said("uname", "-sr"),
         "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "none"),
-        "hypervisor": said("systemd-detect-virt") or "unknown",
+        "hypervisor": said("systemd-detect-virt", "--vm") or "unknown",
         "memory_mb": int(read("/proc/meminfo").split()[1]) // 1024,
         "load_average": float(read("/proc/loadavg").split()[0]),
         "date": said("date", "-u", "+%Y-%m-%d %H:%M UTC"),

@@ -229,6 +229,7 @@ std::string measure(const Options& options) {
     if (::write(pipe[1], address.data(), address.size()) < 0) fail("write");
     end.loop.run();
   });
+  ::close(pipe[1]);  // or a child that has ended would not be noticed
   pin(options.cpus[0]);
   char address[4096];
   const auto length = ::read(pipe[0], address, sizeof address);

@@ -25,7 +25,8 @@ def lane(bench, what, *arguments, **more):
     try:
         return bench.run(what, "caisson_bench_lane", *arguments, **more)
     except Unavailable as reason:
-        made = Measurement(what, 0, more.get("unit", "µs"), " ".join(arguments), note=f"not available: {reason}")
+        made = Measurement(what, 0, more.get("unit", "µs"), " ".join(("caisson_bench_lane", *arguments)).replace("SCRATCH", "/tmp"),
+                           note=f"not available: {reason}")
         return made, None
 
 
