@@ -7,6 +7,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "bus/scratch_buffer.hpp"
 #include "gateway/response_head.hpp"
 #include "net/http_headers.hpp"
 #include "sdk/base64.hpp"
@@ -108,7 +109,7 @@ Task<Result<bool>> Http1Connection::read_head() {
 /// Reads more; kCancelled at the end of what the client sends.
 Task<Result<void>> Http1Connection::fill(Deadline deadline) {
   // One buffer for all connections of the thread: nothing is awaited between reading and copying.
-  thread_local std::array<char, kReadSize> scratch;
+  thread_local ScratchBuffer<kReadSize> scratch;
   CO_ASSIGN(const std::size_t got, co_await socket_.read(scratch, deadline));
   if (got == 0) co_return client_left();
   input_.erase(0, input_at_);

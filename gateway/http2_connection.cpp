@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "bus/scratch_buffer.hpp"
 #include "gateway/http2_answer.hpp"
 #include "gateway/http_exchange.hpp"
 
@@ -82,7 +83,7 @@ void Http2Connection::finish() { session_.go_away(); }
 
 Task<void> Http2Connection::read_all() {
   // One buffer for all connections of the thread: nothing is awaited between reading and parsing.
-  thread_local std::array<char, kReadSize> scratch;
+  thread_local ScratchBuffer<kReadSize> scratch;
   bool pinged = false;
   Nanos used = loop_.now();  // when the connection last had a stream
   while (true) {

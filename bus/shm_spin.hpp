@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace caisson {
+
+/// Whether a lane may look for an answer in a loop for some microseconds before its thread sleeps.
+enum class Spin : std::uint8_t {
+  kAuto,  // as kOn where there are more than two CPUs, else as kOff
+  kOff,
+  kOn,
+};
+
+}  // namespace caisson
+
+namespace caisson::shm {
+
+/// Decides whether to spin: between two CPUs an answer that comes within microseconds is worth it, because
+/// waking a thread there costs 30 to 40; on one CPU a spin keeps the peer from answering. One thread.
+class SpinRule {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  using Span = std::chrono::steady_clock::duration;
+  static constexpr Span kLongest = std::chrono::microseconds(20);
+
+  /// `cpus`: how many this process may run on.
+  SpinRule(Spin spin, unsigned cpus) : enabled_(cpus > 1 && (spin == Spin::kOn || (spin == Spin::kAuto && cpus > 2))) {}
+
+  [[nodiscard]] bool enabled() const { return enabled_; }
+  /// True when it is worth to spin up to kLongest from `now` on, with the peer last seen on `peer_cpu`.
+  [[nodiscard]] bool allows(Time now, unsigned own_cpu, unsigned peer_cpu);
+  /// What came of a spin.
+  void spun(Time from, Time to, bool found);
+  /// How long an answer took that was waited for, with or without a spin.
+  void waited(Span span);
+
+ private:
+  static constexpr Span kWindow = std::chrono::milliseconds(10);
+  /// Of kWindow, for spins in which nothing came.
+  static constexpr Span kMostInVain = kWindow / 5;
+  /// Every so often it is tried although waits were long: a wait that had to wake a thread says nothing.
+  static constexpr std::uint32_t kTryEvery = 64;
+
+  bool enabled_;
+  Span usual_wait_{};
+  Time window_begin_{};
+  Span in_vain_{};
+  std::uint32_t not_tried_ = 0;
+};
+
+/// The CPUs this process may run on.
+unsigned usable_cpus();
+unsigned current_cpu();
+/// Tells the CPU that this is a spin.
+void relax_cpu();
+
+}  // namespace caisson::shm
