@@ -178,11 +178,17 @@ class Sender final : public Lane::Receiver {
   std::unique_ptr<Lane> lane_;
 };
 
-/// One end's clock, loop and lanes.
+/// One end's clock, loop and lanes. Its thread is kept on `cpu`; where it spins only once it has its lane, because a
+/// lane that is made by a process with one CPU never spins.
 struct End {
+  End(const Options& options, int its_cpu) : cpu(its_cpu), transport(loop, options.spin ? Spin::kOn : Spin::kOff) {
+    if (!options.spin) pin(cpu);
+  }
+
   SystemClock clock;
   EventLoop loop{clock};
-  Transport transport{loop};
+  int cpu;
+  Transport transport;
   std::unique_ptr<LaneListener> listener;
   std::unique_ptr<Server> server;
 
@@ -192,6 +198,7 @@ struct End {
     listener = *std::move(made);
     const bool echoes = options.what == "round-trip";
     const auto listening = listener->listen([this, echoes](std::unique_ptr<Lane> lane) {
+      pin(cpu);
       server = std::make_unique<Server>(loop, std::move(lane), echoes);
     });
     if (!listening) fail(listening.error().message);
@@ -201,6 +208,7 @@ struct End {
   std::string ask(const Options& options, const std::string& address) {
     auto lane = transport.connect(address);
     if (!lane) fail(lane.error().message);
+    pin(cpu);
     if (options.what == "round-trip") {
       Asker asker(loop, *std::move(lane), options);
       loop.run();
@@ -214,8 +222,7 @@ struct End {
 
 std::string measure(const Options& options) {
   if (options.address.starts_with("inproc://")) {
-    pin(options.cpus[0]);
-    End both;
+    End both(options, options.cpus[0]);
     const std::string address = both.listen(options);
     std::string result = both.ask(options, address);
     both.server.reset();
@@ -223,18 +230,17 @@ std::string measure(const Options& options) {
   }
   int pipe[2];
   if (::pipe(pipe) != 0) fail("pipe");
-  const int child = in_child(options.cpus[1], [&] {
-    End end;
+  const int child = in_child(-1, [&] {
+    End end(options, options.cpus[1]);
     const std::string address = end.listen(options);
     if (::write(pipe[1], address.data(), address.size()) < 0) fail("write");
     end.loop.run();
   });
   ::close(pipe[1]);  // or a child that has ended would not be noticed
-  pin(options.cpus[0]);
   char address[4096];
   const auto length = ::read(pipe[0], address, sizeof address);
   if (length <= 0) fail("the listener did not come up");
-  std::string result = End().ask(options, std::string(address, static_cast<std::size_t>(length)));
+  std::string result = End(options, options.cpus[0]).ask(options, std::string(address, static_cast<std::size_t>(length)));
   end_and_reap(child);
   return result;
 }
