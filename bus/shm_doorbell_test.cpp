@@ -63,7 +63,7 @@ class Machine {
     ucontext_t context{};
     std::vector<char> stack = std::vector<char>(256 * 1024);
     std::deque<std::pair<std::size_t, std::uint32_t>> buffer;
-    std::vector<std::uint32_t> history;  // how many operations, and what the loads gave
+    std::vector<std::uint32_t> history;  // kStep for each step, and what the loads gave
     bool done = false;
   };
 
@@ -117,6 +117,7 @@ class Machine {
     }
   }
 
+  static constexpr std::uint32_t kStep = ~std::uint32_t{0};
   static inline Machine* running_now = nullptr;
   static void begin() {
     Machine& machine = *running_now;
@@ -126,6 +127,7 @@ class Machine {
   }
   void resume(std::size_t index) {
     running_ = index;
+    programs_[index].history.push_back(kStep);
     ::swapcontext(&scheduler_, &programs_[index].context);
   }
   void step() { ::swapcontext(&programs_[running_].context, &scheduler_); }
@@ -137,7 +139,6 @@ class Machine {
 
   void store(std::size_t index, std::uint32_t value) {
     step();
-    programs_[running_].history.push_back(0);
     programs_[running_].buffer.emplace_back(index, value);
   }
   std::uint32_t load(std::size_t index) {
@@ -150,7 +151,6 @@ class Machine {
   }
   void fence() {
     step();
-    programs_[running_].history.push_back(0);
     while (!programs_[running_].buffer.empty()) drain_one(programs_[running_]);
   }
 

@@ -402,7 +402,7 @@ TEST(ShmCorruptionTest, AMillionCorruptionsNeverCrash) {
     while (!bad && done < kCorruptions) {
       const std::uint64_t begin = peer.written();
       for (int i = 0; i < 4; ++i) peer.put(envelope, std::string(random() % 200, 'p'));
-      const int count = 1 + static_cast<int>(random() % 4);
+      const int count = 1 + static_cast<int>(random() % 48);
       for (int i = 0; i < count; ++i, ++done) {
         const std::uint64_t where = random() % 16;
         auto& cursors = peer.cursors();
