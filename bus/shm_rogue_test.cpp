@@ -160,7 +160,7 @@ TEST_F(ShmRogueTest, ARecordWithMoreInsideThanFitsABlockEndsTheLane) {
   head.envelope_size = shm::kMaxInline + 8;
   peer_->put(head, std::string(shm::kMaxInline + 8, 'e'));
 
-  expect_down("");
+  expect_down("outside");
 }
 
 TEST_F(ShmRogueTest, BytesOutsideASegmentEndTheLane) {
@@ -271,26 +271,6 @@ TEST_F(ShmRogueTest, ASecondHandOverEndsTheLane) {
   expect_down("control message");
 }
 
-TEST_F(ShmRogueTest, ASegmentThatIsRetiredInUseStaysReadable) {
-  const auto memory = shm::make_shared_memory(65536);
-  std::fill_n(memory->mapping.data(), 65536, 'm');
-  peer_->control({ControlKind::kArena, 1, 65536}, {memory->fd.get()});
-  std::string seen;
-  RecordHead head;
-  Envelope request;
-  request.kind = wire::Kind::Hello;
-  const std::string envelope = status();
-  head.envelope_size = static_cast<std::uint32_t>(envelope.size());
-  head.payload_size = 65536;
-  head.payload = {1, 0, 7};
-  peer_->put(head, envelope);
-  peer_->control({ControlKind::kRetire, 1, 0}, {});
-
-  run_until(loop_, [&] { return gateway().controls.size() == 2 || gateway().downs > 0; });
-
-  ASSERT_EQ(gateway().downs, gateway().controls.size() == 2 ? 0 : 1);
-}
-
 // --- what is given back ---
 
 TEST_F(ShmRogueTest, GivingBackWhatWasNeverLentEndsTheLane) {
@@ -322,6 +302,60 @@ TEST_F(ShmRogueTest, GivingBackTwiceEndsTheLane) {
   make_gateway_look();
 
   expect_down("does not have");
+}
+
+// --- when the lane rings ---
+
+class ShmRingsTest : public ShmRogueTest {
+ protected:
+  ShmRingsTest() {
+    auto message = peer_->socket().receive();
+    EXPECT_EQ(message.fd_count, 2u);
+    bell_ = std::move(message.fds[1]);
+  }
+  /// Rings since the last call.
+  int rings() {
+    for (int i = 0; i < 5; ++i) loop_.turn(Nanos::zero());
+    char bytes[64];
+    const auto got = ::read(bell_.get(), bytes, sizeof bytes);
+    return got < 0 ? 0 : static_cast<int>(got);
+  }
+  void send() {
+    Envelope envelope;
+    envelope.kind = wire::Kind::Status;
+    Buffer nothing;
+    EXPECT_TRUE(gateway().link->send(envelope, nothing));
+  }
+
+  FileDescriptor bell_;
+};
+
+TEST_F(ShmRingsTest, ASleeperIsRungOnceInEachSleep) {
+  ASSERT_EQ(rings(), 0);
+  send();
+  EXPECT_EQ(rings(), 0) << "it was awake";
+
+  peer_->cursors().wake.store(1);
+  for (int i = 0; i < 3; ++i) send();
+  EXPECT_EQ(rings(), 1);
+  send();
+  EXPECT_EQ(rings(), 0);
+
+  peer_->cursors().wake.store(2);
+  peer_->cursors().wake.store(3);
+  send();
+  EXPECT_EQ(rings(), 1);
+}
+
+TEST_F(ShmRingsTest, ASleeperThatWantsRoomIsRungWhenItsFramesWereRead) {
+  peer_->cursors().wake.store(1);
+  peer_->put(status(), "x");
+  EXPECT_EQ(rings(), 0) << "it waits for nothing";
+
+  peer_->cursors().wants_room.store(1);
+  peer_->put(status(), "y");
+
+  EXPECT_EQ(rings(), 1);
 }
 
 // --- storms ---
@@ -386,6 +420,33 @@ struct Victim {
   shm::Lender::Owner<shm::Outbox> outbox;
   shm::Lender::Owner<shm::Inbox> inbox;
 };
+
+TEST(ShmInboxTest, ASegmentThatIsRetiredInUseStaysReadableAndThenGoes) {
+  RogueShmPeer peer;
+  Victim victim(peer);
+  victim.budget->limit = ~std::size_t{0} / 2;
+  auto memory = shm::make_shared_memory(65536);
+  std::fill_n(memory->mapping.data(), 65536, 'm');
+  ASSERT_TRUE(victim.inbox->take({ControlKind::kArena, 1, 65536}, std::move(memory->fd)));
+  const std::string envelope = status();
+  RecordHead head;
+  head.envelope_size = static_cast<std::uint32_t>(envelope.size());
+  head.payload_size = 65536;
+  head.payload = {1, 0, 7};
+  peer.put(head, envelope);
+  std::optional<Frame> frame;
+  victim.inbox->look();
+  ASSERT_EQ(victim.inbox->next(frame), shm::Inbox::What::kFrame);
+
+  ASSERT_TRUE(victim.inbox->take({ControlKind::kRetire, 1, 0}, FileDescriptor()));
+
+  EXPECT_EQ(frame->payload(), std::string(65536, 'm'));
+  EXPECT_EQ(victim.budget->used, shm::kBaseSize + 65536);
+  frame.reset();
+  EXPECT_EQ(victim.budget->used, shm::kBaseSize);
+  EXPECT_EQ(victim.outbox->cursors().release_tail.load(), 1u);
+  EXPECT_EQ(victim.outbox->release_ring()[0], 7u);
+}
 
 TEST(ShmCorruptionTest, AMillionCorruptionsNeverCrash) {
   constexpr int kCorruptions = 1'000'000;
