@@ -37,7 +37,10 @@ TEST(IdTableTest, FindsWhatWasPutInUnderAnyNumber) {
 
 TEST(IdTableTest, WhatIsTakenOutIsNotFoundAndTheOthersAre) {
   IdTable<Item> table;
-  const auto items = fill(table, 0, 1, 100);
+  std::vector<std::unique_ptr<Item>> items;  // numbers without a pattern, so that some share a bucket
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    table.insert(*items.emplace_back(std::make_unique<Item>(i * i * i * 1'000'003)));
+  }
 
   for (std::size_t i = 0; i < items.size(); i += 2) table.erase(*items[i]);
   table.erase(*items[0]);
