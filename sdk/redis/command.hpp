@@ -21,6 +21,8 @@ class Command {
     for (const std::string_view word : words) add(word);
   }
 
+  /// Makes room for so many bytes.
+  void reserve(std::size_t size) { words_.reserve(size); }
   Command& add(std::string_view word) {
     append_count(words_, '$', word.size());
     words_.append(word).append("\r\n");
