@@ -33,6 +33,7 @@ RequestHead head_of(const Http2Stream& stream) {
   RequestHead head;
   head.keep_alive = true;
   head.chunked = !stream.ended();
+  head.content_length = stream.ended() ? stream.arrived().size() : 0;
   const Http2Fields& fields = stream.head();
   head.fields.reserve(fields.size());
   for (std::size_t i = 0; i < fields.size(); ++i) {
