@@ -94,7 +94,8 @@ void add_up_flags(CLI::App& up, UpOptions& options) {
   up.add_flag("--log-as-json", options.log_as_json, "Log JSON lines");
   up.add_option("--run-dir", options.run_dir, "Folder of sockets and pid files")->capture_default_str();
   up.add_option("--data-dir", options.data_dir, "Folder of what must survive")->capture_default_str();
-  up.add_option("--transport", options.transport, "Lanes between the processes: shm, ipc or tcp")->capture_default_str();
+  up.add_option("--transport", options.transport, "Lanes between the processes: shm, ipc or tcp")
+      ->capture_default_str();
   up.add_option("--admin-port,--metrics-port", options.admin_port, "Port of /metrics and /status; 0: a free one")
       ->capture_default_str();
   up.add_option("--dapr-graceful-shutdown-seconds", options.graceful_shutdown_seconds,

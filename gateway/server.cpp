@@ -136,6 +136,14 @@ Result<void> make_private_directory(const std::string& path) {
   return Error{Errc::kInternal, fmt::format("cannot make '{}': {}", path, std::strerror(errno))};
 }
 
+sigset_t ending_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
 /// This process: the gateway with its runtime capability, until a signal or a request ends it.
 class Server {
  public:
@@ -283,11 +291,7 @@ class Server {
   }
 
   Result<void> watch_signals() {
-    sigset_t mask;
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGTERM);
-    sigaddset(&mask, SIGINT);
-    ::sigprocmask(SIG_BLOCK, &mask, nullptr);
+    const sigset_t mask = ending_signals();
     signal_fd_ = ::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signal_fd_ < 0) return Error{Errc::kInternal, "cannot watch signals"};
     return signals_.start(signal_fd_, EPOLLIN);
@@ -356,6 +360,9 @@ int run(int argc, char** argv, const Program& program) {
   flags.app.max_body_size = *body;
   flags.app.read_buffer_size = *headers;
   raise_descriptor_limit();
+  // Before any thread starts, the guests' among them: one that does not block them would end it all.
+  const sigset_t mask = ending_signals();
+  ::sigprocmask(SIG_BLOCK, &mask, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   std::error_code code;
   std::filesystem::create_directories(flags.run_dir, code);

@@ -21,7 +21,7 @@ struct Resident {
 
 struct Options {
   std::string run_dir;
-  std::string data_dir;          // each gets DATA_DIR/NAME; empty: nothing is kept on disk
+  std::string data_dir;         // each gets DATA_DIR/NAME; empty: nothing is kept on disk
   unsigned watchdog_ms = 2000;  // the process ends when its loop is stuck this long; 0: never
 };
 

@@ -8,7 +8,7 @@
 
 #include "bus/testing/run.hpp"
 #include "bus/testing/temporary_directory.hpp"
-#include "config-cache/durable_file.hpp"
+#include "gateway/folder_watch.hpp"
 #include "gateway/gateway.hpp"
 #include "sdk/counters.hpp"
 
@@ -112,7 +112,7 @@ TEST_F(CapabilitiesTest, TheEndOfTheGatewayLetsAllOfThemFinish) {
 
 TEST_F(CapabilitiesTest, AFolderThatCannotBeMadeIsNamed) {
   std::filesystem::create_directories(run_dir);
-  ASSERT_TRUE(config::write_file_durably(data_dir, "a file"));
+  ASSERT_TRUE(gateway::replace_file(data_dir, "a file"));
 
   const auto installed = capabilities.install_manifests(run_dir + "/manifests");
 
