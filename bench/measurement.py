@@ -82,7 +82,8 @@ class Bench:
         self.seconds, self.peers, self.app_port = seconds, peers, app_port
 
     def program(self, name):
-        for folder in (self.build / "bench-bin", self.references):
+        # Another version's build is measured with the programs of this one.
+        for folder in (self.build / "bench-bin", ROOT / "build/release/bench-bin", self.references):
             if (folder / name).exists():
                 return folder / name
         raise Unavailable(f"{name} is not built")
