@@ -49,8 +49,8 @@ def print_row(row, measurements):
     for made in measurements:
         mark = "·" if made.is_reference else " "
         ratio = f"{made.ratio:.2f} × {made.reference}" if made.ratio is not None and made.value else ""
-        print(f" {mark}{made.what:<46} {value_of(made):>12}  p50 {latency(made.p50_us):>6}  p99 {latency(made.p99_us):>6}"
-              f"  {made.placement:<22} {ratio}")
+        print(f" {mark}{made.what:<46} {value_of(made):>12}  p50 {latency(made.p50_us):>6}  "
+              f"p99 {latency(made.p99_us):>6}  {made.placement:<22} {ratio}")
         if made.command:
             print(f"      $ {made.command}")
         for line in details(made):
