@@ -108,7 +108,7 @@ class Runtime(Server):
         return f"http://127.0.0.1:{self.port}"
 
     def pids(self):
-        return processes.pids(self.run_dir)
+        return {**processes.pids(self.run_dir), "caisson": self.process.pid}
 
     def stop(self):
         end(self.process)

@@ -100,8 +100,8 @@ def redis_benchmark(redis, seconds, command):
 
 @contextlib.contextmanager
 def spent(result, pids):
-    """Adds to `result` the CPU time per request of each process, of the load generator, and how much of the machine others
-    took. `result["requests"]` is there at the end of the block."""
+    """Adds to `result` the CPU time per request of each process and of the load generator, and how much of the
+    machine others took. `result["requests"]` is there at the end of the block."""
     before = {name: processes.cpu_seconds(pid) for name, pid in pids.items()}
     generator, all_before = load_seconds(), processes.busy_seconds()
     clock = os.times().elapsed

@@ -82,7 +82,8 @@ class Bench:
         self.seconds, self.peers, self.app_port = seconds, peers, app_port
 
     def program(self, name):
-        for folder in (self.build / "bench-bin", self.references):
+        # Another version's build is measured with the programs of this one.
+        for folder in (self.build / "bench-bin", ROOT / "build/release/bench-bin", self.references):
             if (folder / name).exists():
                 return folder / name
         raise Unavailable(f"{name} is not built")
@@ -130,18 +131,18 @@ def placement(cpus):
     return "one CPU" if cpus[0] == cpus[1] else f"CPUs {cpus[0]} and {cpus[1]}"
 
 
-def machine():
-    """The machine without its name, and the commit."""
+def machine(build):
+    """The machine without its name, and the commits of what was measured and of the programs that measured it."""
     def read(path, default=""):
         try:
             return pathlib.Path(path).read_text().strip()
         except OSError:
             return default
 
-    def said(*command):
+    def said(*command, folder=ROOT):
         if not shutil.which(command[0]):
             return ""
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()
 
     models = [line.split(":", 1)[1].strip() for line in read("/proc/cpuinfo").splitlines() if "model name" in line]
     return {
@@ -151,5 +152,6 @@ def machine():
         "memory_mb": int(read("/proc/meminfo").split()[1]) // 1024,
         "load_average": float(read("/proc/loadavg").split()[0]),
         "date": said("date", "-u", "+%Y-%m-%d %H:%M UTC"),
-        "commit": said("git", "describe", "--always", "--dirty"),
+        "commit": said("git", "describe", "--always", "--dirty", folder=build),
+        "bench_commit": said("git", "describe", "--always", "--dirty"),
     }

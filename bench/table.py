@@ -2,6 +2,8 @@
 
 from measurement import RATE, SIZE
 
+BUSY = 0.1  # CPUs that others kept busy, from which on a figure says less
+
 
 def number(value, unit):
     if unit == RATE:
@@ -26,7 +28,7 @@ def details(made):
         yield made.note
     if made.errors:
         yield f"ERRORS: {made.errors}"
-    if made.others_cpus and made.others_cpus >= 0.1:
+    if made.others_cpus and made.others_cpus >= BUSY:
         yield f"meanwhile others kept {made.others_cpus:.1f} CPUs busy"
     for bar in made.bars:
         yield f"{'met   ' if bar.met else 'MISSED'} {bar.text}"
@@ -47,9 +49,10 @@ def print_row(row, measurements):
     for made in measurements:
         mark = "·" if made.is_reference else " "
         ratio = f"{made.ratio:.2f} × {made.reference}" if made.ratio is not None and made.value else ""
-        print(f" {mark}{made.what:<46} {value_of(made):>12}  p50 {latency(made.p50_us):>6}  p99 {latency(made.p99_us):>6}"
-              f"  {made.placement:<22} {ratio}")
-        print(f"      $ {made.command}")
+        print(f" {mark}{made.what:<46} {value_of(made):>12}  p50 {latency(made.p50_us):>6}  "
+              f"p99 {latency(made.p99_us):>6}  {made.placement:<22} {ratio}")
+        if made.command:
+            print(f"      $ {made.command}")
         for line in details(made):
             print(f"      {line}")
 
@@ -57,6 +60,9 @@ def print_row(row, measurements):
 def print_bars(results):
     bars = [(row, made, bar) for row, measurements in results for made in measurements for bar in made.bars]
     print(f"\n{sum(bar.met for *_, bar in bars)} of {len(bars)} bars met")
+    busy = [made.others_cpus for _, measurements in results for made in measurements if made.others_cpus]
+    if busy and max(busy) >= BUSY:
+        print(f"  others kept up to {max(busy):.1f} CPUs busy meanwhile: measure again on a quiet machine")
     for row, made, bar in bars:
         if not bar.met:
             print(f"  missed: {row.name}: {made.what}: {value_of(made)}, asked {bar.text}")

@@ -1,7 +1,7 @@
 #!/bin/sh
-# install-packages.sh [--test|--bench]: what Caisson is built and run with (Debian 12), with --test also the servers and
-# tools its tests use, with --bench those that bench/run compares with. Quick when all of it is there. Needs root or sudo only when
-# something is missing.
+# install-packages.sh [--test|--bench]: what Caisson is built and run with (Debian 12), with --test also
+# the servers and tools its tests use, with --bench those that bench/run compares with. Quick when all of
+# it is there. Needs root or sudo only when something is missing.
 set -eu
 
 packages="

@@ -240,7 +240,8 @@ std::string measure(const Options& options) {
   char address[4096];
   const auto length = ::read(pipe[0], address, sizeof address);
   if (length <= 0) fail("the listener did not come up");
-  std::string result = End(options, options.cpus[0]).ask(options, std::string(address, static_cast<std::size_t>(length)));
+  std::string result =
+      End(options, options.cpus[0]).ask(options, std::string(address, static_cast<std::size_t>(length)));
   end_and_reap(child);
   return result;
 }

@@ -69,12 +69,12 @@ Options parse(int count, char** arguments, std::initializer_list<std::string_vie
   return options;
 }
 
-void pin(int cpu) {
+void pin(int cpu, int pid) {
   if (cpu < 0) return;
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(static_cast<unsigned>(cpu), &set);
-  if (::sched_setaffinity(0, sizeof set, &set) == 0) return;
+  if (::sched_setaffinity(pid, sizeof set, &set) == 0) return;
   std::fprintf(stderr, "cannot run on CPU %d\n", cpu);
   std::exit(1);
 }

@@ -24,8 +24,9 @@ struct Options {
 /// ends the process with 2. `whats` are the first words that the program knows.
 Options parse(int count, char** arguments, std::initializer_list<std::string_view> whats, bool takes_address);
 
-/// Keeps the calling thread, and what it starts later, on one CPU; -1 leaves it free. Ends the process when it cannot.
-void pin(int cpu);
+/// Keeps the calling thread, or the only thread of process `pid`, and what it starts later, on one CPU; -1 leaves it
+/// free. Ends the process when it cannot.
+void pin(int cpu, int pid = 0);
 
 /// CLOCK_MONOTONIC, the same in all processes of the host.
 std::int64_t now_ns();
@@ -67,7 +68,10 @@ void end_and_reap(int pid);
 template <class Side>
 int in_child(int cpu, Side side) {
   const int pid = fork_bound_to_parent();
-  if (pid != 0) return pid;
+  if (pid != 0) {
+    pin(cpu, pid);  // or a parent that spins at a real-time priority would keep the child from doing it
+    return pid;
+  }
   pin(cpu);
   side();
   end_child();

@@ -9,8 +9,8 @@
 #include <memory>
 #include <string>
 
-#include "echo.grpc.pb.h"
 #include "bench/programs/measure.hpp"
+#include "echo.grpc.pb.h"
 
 namespace caisson::bench {
 namespace {

@@ -3,7 +3,7 @@
 import os
 
 from harness import Roudi, Unavailable
-from measurement import RATE, Bar, Measurement, Row
+from measurement import RATE, Bar, Measurement, Row, placement
 
 SHM, IPC, INPROC = "shm://SCRATCH/lane", "ipc://SCRATCH/lane", "inproc://lane"
 
@@ -25,7 +25,8 @@ def lane(bench, what, *arguments, **more):
     try:
         return bench.run(what, "caisson_bench_lane", *arguments, **more)
     except Unavailable as reason:
-        made = Measurement(what, 0, more.get("unit", "µs"), " ".join(("caisson_bench_lane", *arguments)).replace("SCRATCH", "/tmp"),
+        command = " ".join(("caisson_bench_lane", *arguments)).replace("SCRATCH", "/tmp")
+        made = Measurement(what, 0, more.get("unit", "µs"), command, placement(more.get("cpus")),
                            note=f"not available: {reason}")
         return made, None
 
@@ -87,7 +88,8 @@ def spread(bench):
 def one_way(bench):
     cpus = different_cpus()
     ring = reference(bench, "bare ring", "caisson_bench_raw", "ring", cpus=cpus, unit=RATE)
-    alone = reference(bench, "ZeroMQ alone, ipc", "caisson_bench_zmq", "one-way", "ipc://SCRATCH/z", cpus=cpus, unit=RATE)
+    alone = reference(bench, "ZeroMQ alone, ipc", "caisson_bench_zmq", "one-way", "ipc://SCRATCH/z", cpus=cpus,
+                      unit=RATE)
     shm, figures = lane(bench, "shm lane", "one-way", SHM, cpus=cpus, unit=RATE)
     if figures:
         calls = figures["system_calls_per_message"]

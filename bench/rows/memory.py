@@ -10,7 +10,7 @@ from rows.invoke import RUNTIME_PATH
 def now(runtime, what):
     by_process = {name: processes.memory(pid) for name, pid in runtime.pids().items()}
     total = sum(one["pss_kib"] for one in by_process.values()) / 1024
-    return Measurement(what, round(total, 1), SIZE, "PSS of /proc/PID/smaps_rollup", memory=by_process)
+    return Measurement(what, round(total, 1), SIZE, "grep Pss: /proc/PID/smaps_rollup", memory=by_process)
 
 
 def measure(bench):

@@ -97,8 +97,8 @@ def settle(app):
 
 
 def delivered(app, target, seconds, what, pids):
-    """Publishes for some seconds and waits until the app has all of it; messages/s over the whole time. Every message must
-    arrive."""
+    """Publishes for some seconds and waits until the app has all of it; messages/s over the whole time. Every message
+    must arrive."""
     taken, result = settle(app), {}
     began = time.monotonic()
     with load.spent(result, pids):
