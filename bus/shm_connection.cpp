@@ -184,6 +184,11 @@ void Connection::end_of_turn() {
   made_room |= inbox_->gave_back();
   if (!published && !made_room) return;
   if (!published) {
+    // One ring for much room, while enough is unread to be busy with until the peer is awake.
+    if (inbox_->unread() > kRingSize / 2) {
+      was_read_ = true;
+      return;
+    }
     // Read after the fence: so either this side sees that the peer wants room, or the peer sees the room.
     FullFence()();
     if (inbox_->peer().wants_room.load(std::memory_order_relaxed) == 0) return;
@@ -267,7 +272,7 @@ bool Connection::harvest() {
   if (frames == 0) return false;
   progress_ = true;
   if (waiting_since_ != SpinRule::Time{}) {
-    spin_.waited(std::chrono::steady_clock::now() - std::exchange(waiting_since_, {}));
+    spin_.waited(std::chrono::steady_clock::now() - std::exchange(waiting_since_, {}), std::exchange(slept_, false));
   }
   return true;
 }
@@ -277,7 +282,9 @@ bool Connection::about_to_sleep() {
   if (spin_.enabled() && spin()) return true;
   outbox_->cursors().cpu.store(current_cpu(), std::memory_order_relaxed);
   sleeper_.announce();
-  return inbox_->more() || room() || ended_.has_value();
+  const bool stays_awake = inbox_->more() || room() || ended_.has_value();
+  slept_ |= !stays_awake;
+  return stays_awake;
 }
 
 void Connection::awake() { sleeper_.awake(); }
@@ -289,10 +296,11 @@ bool Connection::spin() {
   outbox_->cursors().cpu.store(cpu, std::memory_order_relaxed);
   const SpinRule::Time from = std::chrono::steady_clock::now();
   if (waiting_since_ == SpinRule::Time{}) waiting_since_ = from;
-  if (!spin_.allows(from, cpu, inbox_->peer().cpu.load(std::memory_order_relaxed))) return false;
+  const auto longest = spin_.allows(from, cpu, inbox_->peer().cpu.load(std::memory_order_relaxed));
+  if (longest == SpinRule::Span::zero()) return false;
   SpinRule::Time now = from;
   bool found = false;
-  while (!found && now - from < SpinRule::kLongest) {
+  while (!found && now - from < longest) {
     for (int i = 0; i < 16 && !found; ++i) {
       found = inbox_->more();
       if (!found) relax_cpu();
