@@ -134,6 +134,7 @@ TEST(RingTest, RecordsOfAllSizesComeOutAsTheyWentInRoundAndRound) {
       sizes.push_back(size);
       if (random() % 3 != 0) continue;
     }
+    writer.show();
     ASSERT_TRUE(reader.see(tail.load()));
     while (reader.next() == Next::kRecord) {
       ASSERT_EQ(reader.record().envelope_size, sizes[read]);

@@ -77,6 +77,7 @@ Connection::Connection(EventLoop& loop, std::shared_ptr<Shared> shared, MemoryFi
 Connection::~Connection() {
   *alive_ = false;
   if (gone_ != nullptr) *gone_ = true;
+  outbox_->show();  // what was published is delivered before the end
   loop_.remove_turn_end(hook_);
   std::erase(shared_->lanes, this);
   const LaneCounters& counted = counters();
@@ -178,6 +179,7 @@ Result<void> Connection::publish(const Envelope& envelope, Buffer& payload) {
 
 /// One ring for all that the turn brought, and none for a peer that is awake.
 void Connection::end_of_turn() {
+  outbox_->show();
   if (!attached_ || down_) return;
   const bool published = std::exchange(published_, false);
   bool made_room = std::exchange(was_read_, false);
@@ -363,6 +365,7 @@ void Connection::violation(Error reason) {
 void Connection::go_down(Error reason) {
   if (down_) return;
   down_ = std::move(reason);
+  outbox_->show();
   if (down_->code == Errc::kResourceExhausted) down_->code = Errc::kUnavailable;
   socket_watch_.stop();
   socket_.close();  // so the peer sees it
