@@ -134,6 +134,7 @@ TEST(RingTest, RecordsOfAllSizesComeOutAsTheyWentInRoundAndRound) {
       sizes.push_back(size);
       if (random() % 3 != 0) continue;
     }
+    writer.show();
     ASSERT_TRUE(reader.see(tail.load()));
     while (reader.next() == Next::kRecord) {
       ASSERT_EQ(reader.record().envelope_size, sizes[read]);
@@ -165,6 +166,7 @@ TEST(RingTest, AFullRingTakesNothingUntilSomethingWasRead) {
 
 using std::chrono::microseconds;
 constexpr SpinRule::Time kStart{std::chrono::hours(1)};
+constexpr SpinRule::Span kNot{};
 
 TEST(SpinRuleTest, NeverOnOneCpuAndByDefaultOnlyOnMoreThanTwo) {
   EXPECT_FALSE(SpinRule(Spin::kOn, 1).enabled());
@@ -177,39 +179,58 @@ TEST(SpinRuleTest, NeverOnOneCpuAndByDefaultOnlyOnMoreThanTwo) {
 TEST(SpinRuleTest, NotWhereThePeerRunsOnTheSameCpu) {
   SpinRule rule(Spin::kOn, 2);
 
-  EXPECT_FALSE(rule.allows(kStart, 1, 1));
-  EXPECT_TRUE(rule.allows(kStart, 1, 0));
+  EXPECT_EQ(rule.allows(kStart, 1, 1), kNot);
+  EXPECT_EQ(rule.allows(kStart, 1, 0), SpinRule::kLongest);
 }
 
 TEST(SpinRuleTest, NotAfterTooMuchSpinningInVainUntilTheWindowIsOver) {
   SpinRule rule(Spin::kOn, 2);
-  ASSERT_TRUE(rule.allows(kStart, 1, 0));
+  ASSERT_NE(rule.allows(kStart, 1, 0), kNot);
 
   for (int i = 0; i < 100; ++i) rule.spun(kStart, kStart + SpinRule::kLongest, false);
 
-  EXPECT_FALSE(rule.allows(kStart + microseconds(9000), 1, 0));
-  EXPECT_TRUE(rule.allows(kStart + microseconds(11000), 1, 0));
+  EXPECT_EQ(rule.allows(kStart + microseconds(9000), 1, 0), kNot);
+  EXPECT_NE(rule.allows(kStart + microseconds(11000), 1, 0), kNot);
 }
 
 TEST(SpinRuleTest, SpinsThatFindSomethingCostNothing) {
   SpinRule rule(Spin::kOn, 2);
-  ASSERT_TRUE(rule.allows(kStart, 1, 0));
+  ASSERT_NE(rule.allows(kStart, 1, 0), kNot);
 
   for (int i = 0; i < 1000; ++i) rule.spun(kStart, kStart + SpinRule::kLongest, true);
 
-  EXPECT_TRUE(rule.allows(kStart + microseconds(1), 1, 0));
+  EXPECT_NE(rule.allows(kStart + microseconds(1), 1, 0), kNot);
 }
 
 TEST(SpinRuleTest, LongWaitsEndItAndItIsTriedAgainNowAndThen) {
   SpinRule rule(Spin::kOn, 2);
-  for (int i = 0; i < 50; ++i) rule.waited(microseconds(500));
+  for (int i = 0; i < 50; ++i) rule.waited(microseconds(500), false);
   int allowed = 0;
 
-  for (int i = 0; i < 640; ++i) allowed += rule.allows(kStart, 1, 0) ? 1 : 0;
+  for (int i = 0; i < 640; ++i) allowed += rule.allows(kStart, 1, 0) != kNot ? 1 : 0;
 
   EXPECT_EQ(allowed, 10);
-  for (int i = 0; i < 50; ++i) rule.waited(microseconds(3));
-  EXPECT_TRUE(rule.allows(kStart, 1, 0));
+  for (int i = 0; i < 50; ++i) rule.waited(microseconds(3), false);
+  EXPECT_EQ(rule.allows(kStart, 1, 0), SpinRule::kLongest);
+}
+
+TEST(SpinRuleTest, ATryThatFindsSomethingIsFollowedByMore) {
+  SpinRule rule(Spin::kOn, 2);
+  for (int i = 0; i < 50; ++i) rule.waited(microseconds(500), false);
+  while (rule.allows(kStart, 1, 0) == kNot) {
+  }
+
+  rule.spun(kStart, kStart + microseconds(45), true);
+
+  EXPECT_EQ(rule.allows(kStart, 1, 0), SpinRule::kLongestTry);
+}
+
+TEST(SpinRuleTest, WhatWakingTheThreadTookDoesNotCount) {
+  SpinRule rule(Spin::kOn, 2);
+
+  for (int i = 0; i < 50; ++i) rule.waited(microseconds(55), true);
+
+  EXPECT_EQ(rule.allows(kStart, 1, 0), SpinRule::kLongest);
 }
 
 }  // namespace

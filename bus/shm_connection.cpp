@@ -77,6 +77,7 @@ Connection::Connection(EventLoop& loop, std::shared_ptr<Shared> shared, MemoryFi
 Connection::~Connection() {
   *alive_ = false;
   if (gone_ != nullptr) *gone_ = true;
+  outbox_->show();  // what was published is delivered before the end
   loop_.remove_turn_end(hook_);
   std::erase(shared_->lanes, this);
   const LaneCounters& counted = counters();
@@ -178,12 +179,18 @@ Result<void> Connection::publish(const Envelope& envelope, Buffer& payload) {
 
 /// One ring for all that the turn brought, and none for a peer that is awake.
 void Connection::end_of_turn() {
+  outbox_->show();
   if (!attached_ || down_) return;
   const bool published = std::exchange(published_, false);
   bool made_room = std::exchange(was_read_, false);
   made_room |= inbox_->gave_back();
   if (!published && !made_room) return;
   if (!published) {
+    // One ring for much room, while enough is unread to be busy with until the peer is awake.
+    if (inbox_->unread() > kRingSize / 2) {
+      was_read_ = true;
+      return;
+    }
     // Read after the fence: so either this side sees that the peer wants room, or the peer sees the room.
     FullFence()();
     if (inbox_->peer().wants_room.load(std::memory_order_relaxed) == 0) return;
@@ -267,7 +274,7 @@ bool Connection::harvest() {
   if (frames == 0) return false;
   progress_ = true;
   if (waiting_since_ != SpinRule::Time{}) {
-    spin_.waited(std::chrono::steady_clock::now() - std::exchange(waiting_since_, {}));
+    spin_.waited(std::chrono::steady_clock::now() - std::exchange(waiting_since_, {}), std::exchange(slept_, false));
   }
   return true;
 }
@@ -277,7 +284,9 @@ bool Connection::about_to_sleep() {
   if (spin_.enabled() && spin()) return true;
   outbox_->cursors().cpu.store(current_cpu(), std::memory_order_relaxed);
   sleeper_.announce();
-  return inbox_->more() || room() || ended_.has_value();
+  const bool stays_awake = inbox_->more() || room() || ended_.has_value();
+  slept_ |= !stays_awake;
+  return stays_awake;
 }
 
 void Connection::awake() { sleeper_.awake(); }
@@ -289,10 +298,11 @@ bool Connection::spin() {
   outbox_->cursors().cpu.store(cpu, std::memory_order_relaxed);
   const SpinRule::Time from = std::chrono::steady_clock::now();
   if (waiting_since_ == SpinRule::Time{}) waiting_since_ = from;
-  if (!spin_.allows(from, cpu, inbox_->peer().cpu.load(std::memory_order_relaxed))) return false;
+  const auto longest = spin_.allows(from, cpu, inbox_->peer().cpu.load(std::memory_order_relaxed));
+  if (longest == SpinRule::Span::zero()) return false;
   SpinRule::Time now = from;
   bool found = false;
-  while (!found && now - from < SpinRule::kLongest) {
+  while (!found && now - from < longest) {
     for (int i = 0; i < 16 && !found; ++i) {
       found = inbox_->more();
       if (!found) relax_cpu();
@@ -355,6 +365,7 @@ void Connection::violation(Error reason) {
 void Connection::go_down(Error reason) {
   if (down_) return;
   down_ = std::move(reason);
+  outbox_->show();
   if (down_->code == Errc::kResourceExhausted) down_->code = Errc::kUnavailable;
   socket_watch_.stop();
   socket_.close();  // so the peer sees it

@@ -88,6 +88,7 @@ class Connection final : public Lane, private PolledSource {
   mutable LaneCounters counters_;
   SpinRule spin_;
   SpinRule::Time waiting_since_{};
+  bool slept_ = false;  // since then
   ControlSocket socket_;
   Lender::Owner<Outbox> outbox_;
   Lender::Owner<Inbox> inbox_;

@@ -51,6 +51,9 @@ class Inbox final : public Lender {
     return !ring_.empty() || peer().tx_tail.load(std::memory_order_acquire) != ring_.head();
   }
 
+  /// Bytes of the ring, as far as the peer says.
+  [[nodiscard]] std::uint64_t unread() const { return peer().tx_tail.load(std::memory_order_relaxed) - ring_.head(); }
+
   [[nodiscard]] std::size_t mapped_bytes() const { return base_.size() + segment_bytes_; }
   /// Frees the blocks that wait for the next frames.
   void trim();

@@ -31,7 +31,8 @@ inline constexpr std::uint64_t kMagic = 0x31'4d'48'53'4e'53'43'00;  // "\0CSNSHM
 inline constexpr std::uint32_t kAbi = 1;
 
 inline constexpr std::size_t kCacheLine = 64;
-inline constexpr std::size_t kRingSize = std::size_t{64} * 1024;
+/// A thousand small frames: what a sender writes while a reader on another CPU wakes up.
+inline constexpr std::size_t kRingSize = std::size_t{256} * 1024;
 /// Pieces of one side's memory that the other may hold at once.
 inline constexpr std::uint32_t kMaxLent = 1024;
 

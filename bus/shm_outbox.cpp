@@ -103,8 +103,11 @@ Result<void> Outbox::look_at_head() {
 
 bool Outbox::room_appeared() const {
   switch (refused_) {
-    case Refused::kRing:
-      return peer_->rx_head.load(std::memory_order_acquire) != refused_at_;
+    case Refused::kRing: {
+      // Not for every line: a writer and a reader that take turns with each would both do little else.
+      const std::uint64_t head = peer_->rx_head.load(std::memory_order_acquire);
+      return head - refused_at_ >= kRingSize / 4 || head >= ring_.tail();
+    }
     case Refused::kPieces:
       return peer_->release_tail.load(std::memory_order_acquire) != refused_at_;
     default:

@@ -56,6 +56,9 @@ class Outbox final : public Lender {
   Result<Buffer> loan(std::size_t size);
   Result<void> publish(std::span<const std::uint8_t> envelope, Buffer& payload);
 
+  /// Shows the peer all that was published: at the end of a turn, before ringing.
+  void show() { ring_.show(); }
+
   /// Takes back what the peer has done with; kDataLoss when it gives back what it does not have.
   Result<void> take_back();
   /// What publish() was refused for has come since. Never where the peer could not give it, which nobody

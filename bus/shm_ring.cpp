@@ -4,6 +4,12 @@
 
 namespace caisson::shm {
 
+namespace {
+
+constexpr std::uint64_t kShowEvery = 4096;  // some sixteen small records
+
+}  // namespace
+
 char* RingWriter::reserve(std::size_t length, std::uint64_t head) {
   const std::size_t to_end = kRingSize - tail_ % kRingSize;
   const std::size_t padding = length > to_end ? to_end : 0;
@@ -22,7 +28,7 @@ void RingWriter::commit(RecordHead head) {
   head.sequence = sequence_++;
   std::memcpy(ring_ + reserved_ % kRingSize, &head, sizeof head);
   tail_ = reserved_ + head.length;
-  shared_tail_.store(tail_, std::memory_order_release);
+  if (tail_ - shown_ >= kShowEvery) show();
 }
 
 bool RingReader::see(std::uint64_t tail) {

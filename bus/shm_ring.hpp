@@ -17,14 +17,22 @@ class RingWriter {
   /// `head`; null where there is no room. Nothing is visible before commit(), and another reserve()
   /// takes its place.
   [[nodiscard]] char* reserve(std::size_t length, std::uint64_t head);
-  /// Shows the reserved record; its bytes from sizeof(RecordHead) on are written.
+  /// Ends the reserved record; its bytes from sizeof(RecordHead) on are written. Seen by the peer after
+  /// show(), or when some more have been committed.
   void commit(RecordHead head);
+  /// The line that says how far was written goes from CPU to CPU whenever both use it, so not for each record.
+  void show() {
+    if (shown_ == tail_) return;
+    shown_ = tail_;
+    shared_tail_.store(tail_, std::memory_order_release);
+  }
   [[nodiscard]] std::uint64_t tail() const { return tail_; }
 
  private:
   char* ring_;
   std::atomic<std::uint64_t>& shared_tail_;
   std::uint64_t tail_ = 0;
+  std::uint64_t shown_ = 0;
   std::uint64_t reserved_ = 0;  // where the reserved record begins
   std::uint32_t sequence_ = 0;
 };

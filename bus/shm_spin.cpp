@@ -6,24 +6,32 @@
 
 namespace caisson::shm {
 
-bool SpinRule::allows(Time now, unsigned own_cpu, unsigned peer_cpu) {
-  if (!enabled_ || own_cpu == peer_cpu) return false;
+SpinRule::Span SpinRule::allows(Time now, unsigned own_cpu, unsigned peer_cpu) {
+  if (!enabled_ || own_cpu == peer_cpu) return {};
   if (now - window_begin_ > kWindow) {
     window_begin_ = now;
     in_vain_ = {};
   }
-  if (in_vain_ + kLongest > kMostInVain) return false;
-  if (usual_wait_ <= kLongest) return true;
-  if (++not_tried_ < kTryEvery) return false;
-  not_tried_ = 0;
-  return true;
+  if (in_vain_ + kLongestTry > kMostInVain) return {};
+  if (usual_wait_ <= kLongest) return kLongest;
+  if (tries_left_ == 0) {
+    if (++not_tried_ < kTryEvery) return {};
+    not_tried_ = 0;
+    tries_left_ = 1;
+  }
+  --tries_left_;
+  return kLongestTry;
 }
 
 void SpinRule::spun(Time from, Time to, bool found) {
-  if (!found) in_vain_ += to - from;
+  if (!found)
+    in_vain_ += to - from;
+  else if (usual_wait_ > kLongest && tries_left_ == 0)
+    tries_left_ = kTries;
 }
 
-void SpinRule::waited(Span span) {
+void SpinRule::waited(Span span, bool slept) {
+  if (slept) span = std::max(span - kWakeCost, Span::zero());
   // A wait of a second says no more than one of a millisecond.
   usual_wait_ += (std::min<Span>(span, 50 * kLongest) - usual_wait_) / 8;
 }

@@ -87,6 +87,7 @@ class RogueShmPeer {
     std::memcpy(to, envelope.data(), envelope.size());
     std::memcpy(to + room, payload.data(), payload.size());
     ring_->commit(head);
+    ring_->show();
   }
   void hello() {
     Envelope envelope;
