@@ -230,3 +230,8 @@ class Roudi(Server):
             if re.search("ready for clients", line):
                 return
         raise Unavailable("iox-roudi did not start: is another one running?")
+
+    def stop(self):
+        super().stop()
+        for left in pathlib.Path("/tmp").glob("caisson-iceoryx-*"):  # sockets of the server that was killed
+            left.unlink()

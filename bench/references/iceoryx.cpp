@@ -80,7 +80,7 @@ std::string ask(const std::string& name, const Options& options) {
 }
 
 std::string measure(const Options& options) {
-  const std::string name = "caisson-bench-" + std::to_string(now_ns());
+  const std::string name = "caisson-iceoryx-" + std::to_string(now_ns());
   const int child = in_child(options.cpus[1], [&] { serve(name); });
   pin(options.cpus[0]);
   std::string result = ask(name, options);
