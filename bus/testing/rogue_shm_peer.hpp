@@ -42,6 +42,12 @@ class RogueShmPeer {
     ring_.emplace(base_.mapping.data() + shm::kRingAt, cursors().tx_tail);
   }
 
+  /// The same memory as if nothing had been written.
+  void start_over() {
+    std::memset(bytes(), 0, shm::kRingAt);
+    ring_.emplace(base_.mapping.data() + shm::kRingAt, cursors().tx_tail);
+  }
+
   /// One message with these descriptors, which stay the caller's.
   void send(const void* bytes, std::size_t size, std::initializer_list<int> fds) {
     iovec part{const_cast<void*>(bytes), size};
