@@ -9,11 +9,21 @@
 
 namespace caisson {
 
+/// Bytes of a memory file that nobody can change any more; `fd` is -1 where there is none.
+struct SealedFile {
+  int fd = -1;
+  std::string_view bytes;
+};
+
 /// Memory that somebody lent: a heap block, a ZeroMQ message, a slot of a shared arena. Released
 /// exactly once, on the loop's thread.
 class Memory {
  public:
   virtual void release() noexcept = 0;
+  /// The file behind the bytes, so that a lane may pass on the file and copy nothing.
+  [[nodiscard]] virtual SealedFile sealed() const noexcept { return {}; }
+  /// Who lent it: how a lane knows its own loans again.
+  [[nodiscard]] virtual const void* lender() const noexcept { return nullptr; }
 
  protected:
   ~Memory() = default;
@@ -76,6 +86,7 @@ class Buffer {
 
   /// False for bytes that only are there as long as somebody else keeps them.
   [[nodiscard]] bool owned() const { return static_cast<bool>(owner_); }
+  [[nodiscard]] const Memory* memory() const { return owner_.get(); }
   /// The owner, for a lane that hands the memory to a library; the Buffer is empty afterwards.
   MemoryRef take_owner() {
     bytes_ = {};

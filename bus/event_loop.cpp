@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace caisson {
 
@@ -17,22 +18,18 @@ constexpr std::size_t kEventsPerTurn = 256;
 
 }  // namespace
 
-// --- Timer ---
+// --- Alarm, Timer ---
 
-void Timer::start(Deadline deadline) {
+void Alarm::start(Deadline deadline) {
   cancel();
   if (deadline.is_never()) return;
-  at_ = deadline.moment();
-  loop_.timers_.push_back(this);
-  index_ = loop_.timers_.size() - 1;
-  loop_.heap_up(index_);
+  loop_.due_.push_back({deadline.moment(), this});
+  loop_.heap_up(loop_.due_.size() - 1);
 }
 
-void Timer::start_after(Nanos span) { start(Deadline::after(loop_.clock(), span)); }
+void Alarm::leave() { loop_.heap_remove(*this); }
 
-void Timer::cancel() {
-  if (started()) loop_.heap_remove(*this);
-}
+void Timer::start_after(Nanos span) { start(Deadline::after(loop().clock(), span)); }
 
 // --- FdWatch ---
 
@@ -64,7 +61,7 @@ void FdWatch::stop() {
 void WaitQueue::wake_one() {
   if (waiters_.empty()) return;
   Waiter& waiter = waiters_.front();
-  waiter.loop_.make_ready(waiter);
+  waiter.loop().make_ready(waiter);
 }
 
 void WaitQueue::wake_all() {
@@ -86,7 +83,7 @@ EventLoop::EventLoop(const Clock& clock) : clock_(clock), now_(clock.now()), eve
 }
 
 EventLoop::~EventLoop() {
-  for (Timer* timer : timers_) timer->index_ = Timer::kIdle;
+  for (const Due& due : due_) due.alarm->index_ = Alarm::kIdle;
   ::close(wake_fd_);
   ::close(epoll_fd_);
 }
@@ -102,7 +99,8 @@ void EventLoop::stop() {
 }
 
 bool EventLoop::turn(Nanos max_wait) {
-  bool worked = run_posted();
+  bool worked = poll_sources();
+  worked |= run_posted();
   worked |= run_ready();
   run_hooks();
   worked |= poll_descriptors(max_wait);
@@ -134,7 +132,7 @@ void EventLoop::remove_turn_end(std::uint64_t id) {
 }
 
 void EventLoop::make_ready(WaitQueue::Waiter& waiter) {
-  waiter.timer_.cancel();
+  waiter.cancel();
   ready_.push_back(waiter);  // leaves the queue it waited in
 }
 
@@ -149,10 +147,37 @@ bool EventLoop::run_ready() {
 
 bool EventLoop::run_posted() {
   if (posted_.empty()) return false;
-  std::vector<std::function<void()>> batch;
-  batch.swap(posted_);
+  std::vector<std::function<void()>> batch = std::exchange(posted_, std::exchange(spare_, {}));
   for (auto& function : batch) function();
+  batch.clear();
+  spare_ = std::move(batch);
   return true;
+}
+
+bool EventLoop::poll_sources() {
+  if (sources_.empty()) return false;
+  // Taken out and put back one by one: a source may destroy itself, another, or add new ones.
+  IntrusiveList<PolledSource> batch;
+  batch.take_all(sources_);
+  bool worked = false;
+  while (!batch.empty()) {
+    PolledSource& source = batch.pop_front();
+    sources_.push_back(source);
+    worked |= source.poll();
+  }
+  return worked;
+}
+
+bool EventLoop::settle_sources() {
+  bool settled = true;
+  for (PolledSource& source : sources_) settled &= !source.about_to_sleep();
+  sources_settled_ = true;
+  return settled;
+}
+
+void EventLoop::wake_sources() {
+  if (!std::exchange(sources_settled_, false)) return;
+  for (PolledSource& source : sources_) source.awake();
 }
 
 void EventLoop::run_hooks() {
@@ -164,12 +189,13 @@ void EventLoop::run_hooks() {
 
 Nanos EventLoop::wait_time(Nanos max_wait) const {
   if (!ready_.empty() || !posted_.empty() || stopped_.load(std::memory_order_relaxed)) return Nanos::zero();
-  if (timers_.empty()) return max_wait;
-  return std::clamp(timers_.front()->at_ - clock_.now(), Nanos::zero(), max_wait);
+  if (due_.empty()) return max_wait;
+  return std::clamp(due_.front().at - clock_.now(), Nanos::zero(), max_wait);
 }
 
 bool EventLoop::poll_descriptors(Nanos max_wait) {
-  const Nanos wait = wait_time(max_wait);
+  Nanos wait = wait_time(max_wait);
+  if (wait > Nanos::zero() && !settle_sources()) wait = Nanos::zero();
   busy_since_.store(0, std::memory_order_relaxed);
   timespec timeout{};
   timeout.tv_sec = wait.count() / 1'000'000'000;
@@ -178,6 +204,7 @@ bool EventLoop::poll_descriptors(Nanos max_wait) {
                                 wait == Nanos::max() ? nullptr : &timeout, nullptr);
   now_ = clock_.now();
   busy_since_.store(now_.count(), std::memory_order_relaxed);
+  wake_sources();
   if (event_count_ < 0) event_count_ = 0;  // EINTR: the next turn looks again
   const bool worked = event_count_ > 0;
   for (int i = 0; i < event_count_; ++i) {
@@ -203,56 +230,55 @@ bool EventLoop::poll_descriptors(Nanos max_wait) {
 bool EventLoop::run_timers() {
   bool worked = false;
   // No more than there are now: one that starts itself again for this moment leaves the loop its turns.
-  for (std::size_t left = timers_.size(); left > 0 && !timers_.empty() && timers_.front()->at_ <= now_; --left) {
-    Timer& timer = *timers_.front();
-    heap_remove(timer);
-    timer.expired_();
+  for (std::size_t left = due_.size(); left > 0 && !due_.empty() && due_.front().at <= now_; --left) {
+    Alarm& alarm = *due_.front().alarm;
+    heap_remove(alarm);
+    alarm.expired();
     worked = true;
   }
   return worked;
 }
 
-// --- the timers' binary heap; each timer knows its index ---
+// --- the alarms' binary heap ---
 
-void EventLoop::heap_place(std::size_t index, Timer* timer) {
-  timers_[index] = timer;
-  timer->index_ = index;
+void EventLoop::heap_place(std::size_t index, const Due& due) {
+  due_[index] = due;
+  due.alarm->index_ = index;
 }
 
 void EventLoop::heap_up(std::size_t index) {
-  Timer* const timer = timers_[index];
+  const Due due = due_[index];
   while (index > 0) {
     const std::size_t parent = (index - 1) / 2;
-    if (timers_[parent]->at_ <= timer->at_) break;
-    heap_place(index, timers_[parent]);
+    if (due_[parent].at <= due.at) break;
+    heap_place(index, due_[parent]);
     index = parent;
   }
-  heap_place(index, timer);
+  heap_place(index, due);
 }
 
 void EventLoop::heap_down(std::size_t index) {
-  Timer* const timer = timers_[index];
-  const std::size_t count = timers_.size();
+  const Due due = due_[index];
+  const std::size_t count = due_.size();
   while (true) {
     std::size_t child = 2 * index + 1;
     if (child >= count) break;
-    if (child + 1 < count && timers_[child + 1]->at_ < timers_[child]->at_) ++child;
-    if (timer->at_ <= timers_[child]->at_) break;
-    heap_place(index, timers_[child]);
+    if (child + 1 < count && due_[child + 1].at < due_[child].at) ++child;
+    if (due.at <= due_[child].at) break;
+    heap_place(index, due_[child]);
     index = child;
   }
-  heap_place(index, timer);
+  heap_place(index, due);
 }
 
-void EventLoop::heap_remove(Timer& timer) {
-  const std::size_t index = timer.index_;
-  timer.index_ = Timer::kIdle;
-  Timer* const last = timers_.back();
-  timers_.pop_back();
-  if (last == &timer) return;
+void EventLoop::heap_remove(Alarm& alarm) {
+  const std::size_t index = std::exchange(alarm.index_, Alarm::kIdle);
+  const Due last = due_.back();
+  due_.pop_back();
+  if (last.alarm == &alarm) return;
   heap_place(index, last);
   heap_up(index);
-  heap_down(last->index_);
+  heap_down(last.alarm->index_);
 }
 
 }  // namespace caisson

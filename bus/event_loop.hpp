@@ -19,27 +19,44 @@ namespace caisson {
 
 class EventLoop;
 
-/// Calls a function once at a moment. Belongs to one loop; cancelled when destroyed.
-class Timer {
+/// Something that is due once, at a moment. Belongs to one loop, which it leaves when destroyed.
+class Alarm {
  public:
-  Timer(EventLoop& loop, std::function<void()> expired) : loop_(loop), expired_(std::move(expired)) {}
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
-  ~Timer() { cancel(); }
+  Alarm(const Alarm&) = delete;
+  Alarm& operator=(const Alarm&) = delete;
+  virtual ~Alarm() { cancel(); }
 
   /// Sets or moves the moment; a deadline of never cancels.
   void start(Deadline deadline);
-  void start_after(Nanos span);
-  void cancel();
+  void cancel() {
+    if (started()) leave();
+  }
   [[nodiscard]] bool started() const { return index_ != kIdle; }
+
+ protected:
+  explicit Alarm(EventLoop& loop) : loop_(loop) {}
+  /// The moment has come; may destroy this.
+  virtual void expired() = 0;
+  [[nodiscard]] EventLoop& loop() const { return loop_; }
 
  private:
   friend class EventLoop;
   static constexpr std::size_t kIdle = ~std::size_t{0};
+  void leave();
+
   EventLoop& loop_;
-  std::function<void()> expired_;
-  Nanos at_{};
   std::size_t index_ = kIdle;
+};
+
+/// Calls a function at a moment.
+class Timer final : public Alarm {
+ public:
+  Timer(EventLoop& loop, std::function<void()> function) : Alarm(loop), function_(std::move(function)) {}
+  void start_after(Nanos span);
+
+ private:
+  void expired() override { function_(); }
+  std::function<void()> function_;
 };
 
 /// Watches a file descriptor, which it does not own, edge-triggered; stops when destroyed. The
@@ -83,6 +100,23 @@ class WaitQueue {
   IntrusiveList<Waiter> waiters_;
 };
 
+/// Where work appears without a descriptor telling: memory that another process writes. The loop
+/// looks there once a turn, and says when it is about to sleep, so that the other process need ring
+/// only then. Leaves its loop when destroyed; may be destroyed by what it calls.
+class PolledSource : public ListNode {
+ public:
+  /// Handles what is there, at most a batch; false when there was nothing.
+  virtual bool poll() = 0;
+  /// Asks to be woken through a descriptor from now on, then looks once more: true when there is
+  /// work after all and the loop must not sleep. May be called again without a wake between.
+  virtual bool about_to_sleep() = 0;
+  /// The loop is awake: no need to ring any more.
+  virtual void awake() = 0;
+
+ protected:
+  ~PolledSource() = default;
+};
+
 /// One thread's loop: descriptors, timers, woken coroutines, in turns. Everything except
 /// post_from_any_thread(), stop() and busy_since() is for the loop's own thread.
 class EventLoop {
@@ -95,8 +129,8 @@ class EventLoop {
   /// Turns until stop().
   void run();
   void stop();
-  /// One turn: woken coroutines and posted functions, turn-end hooks, then descriptors and timers,
-  /// waiting for those at most `max_wait`. Returns false when nothing happened.
+  /// One turn: polled sources, posted functions and woken coroutines, turn-end hooks, then descriptors
+  /// and timers, waiting for those at most `max_wait`. Returns false when nothing happened.
   bool turn(Nanos max_wait);
 
   /// Time at the beginning of this turn's events; cheap.
@@ -113,6 +147,9 @@ class EventLoop {
   std::uint64_t at_turn_end(std::function<void()> hook);
   void remove_turn_end(std::uint64_t id);
 
+  /// Looks at `source` in every turn from now on, until it is destroyed.
+  void add(PolledSource& source) { sources_.push_back(source); }
+
   /// Suspends the coroutine until the moment.
   WaitQueue::Waiter sleep_until(Deadline deadline);
 
@@ -120,7 +157,7 @@ class EventLoop {
   [[nodiscard]] Nanos busy_since() const { return Nanos(busy_since_.load(std::memory_order_relaxed)); }
 
  private:
-  friend class Timer;
+  friend class Alarm;
   friend class FdWatch;
   friend class WaitQueue;
   struct Hook {
@@ -131,15 +168,24 @@ class EventLoop {
   void make_ready(WaitQueue::Waiter& waiter);
   bool run_ready();
   bool run_posted();
+  bool poll_sources();
   void run_hooks();
+  /// True when the loop may sleep: every source has said what wakes it, and none has work.
+  bool settle_sources();
+  void wake_sources();
   bool poll_descriptors(Nanos max_wait);
   bool run_timers();
   [[nodiscard]] Nanos wait_time(Nanos max_wait) const;
 
-  void heap_place(std::size_t index, Timer* timer);
+  /// An alarm in the heap, which knows its index there.
+  struct Due {
+    Nanos at;
+    Alarm* alarm;
+  };
+  void heap_place(std::size_t index, const Due& due);
   void heap_up(std::size_t index);
   void heap_down(std::size_t index);
-  void heap_remove(Timer& timer);
+  void heap_remove(Alarm& alarm);
 
   const Clock& clock_;
   Nanos now_;
@@ -148,41 +194,42 @@ class EventLoop {
   std::atomic<bool> stopped_{false};
   std::atomic<std::int64_t> busy_since_{0};
   IntrusiveList<WaitQueue::Waiter> ready_;
-  std::vector<Timer*> timers_;  // binary heap, the earliest first
+  std::vector<Due> due_;  // binary heap, the earliest first
   std::vector<epoll_event> events_;
   int event_count_ = 0;
+  IntrusiveList<PolledSource> sources_;
+  bool sources_settled_ = false;
   std::vector<Hook> hooks_;
   std::uint64_t next_hook_id_ = 1;
   std::vector<std::function<void()>> posted_;
+  std::vector<std::function<void()>> spare_;  // empty, kept for its memory
   std::mutex foreign_mutex_;
   std::vector<std::function<void()>> foreign_posted_;
 };
 
-class WaitQueue::Waiter : public ListNode {
+class WaitQueue::Waiter final : public ListNode, private Alarm {
  public:
   Waiter(EventLoop& loop, IntrusiveList<Waiter>* queue, Deadline deadline)
-      : loop_(loop), queue_(queue), deadline_(deadline), timer_(loop, [this] { expired(); }) {}
+      : Alarm(loop), queue_(queue), deadline_(deadline) {}
 
   bool await_ready() noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     handle_ = handle;
     if (queue_ != nullptr) queue_->push_back(*this);
-    timer_.start(deadline_);
+    start(deadline_);
   }
   Wake await_resume() noexcept { return reason_; }
 
  private:
   friend class EventLoop;
   friend class WaitQueue;
-  void expired() {
+  void expired() override {
     reason_ = Wake::kDeadline;
-    loop_.make_ready(*this);
+    loop().make_ready(*this);
   }
 
-  EventLoop& loop_;
   IntrusiveList<Waiter>* queue_;
   Deadline deadline_;
-  Timer timer_;
   std::coroutine_handle<> handle_;
   Wake reason_ = Wake::kNotified;
 };

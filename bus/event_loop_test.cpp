@@ -5,9 +5,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "bus/task_scope.hpp"
@@ -221,6 +223,75 @@ TEST_F(EventLoopTest, ATurnEndHookRunsEveryTurnUntilItRemovesItself) {
   for (int i = 0; i < 5; ++i) loop_.turn(Nanos::zero());
 
   EXPECT_EQ(runs, 2);
+}
+
+/// Has work whenever the test says so.
+class Well final : public PolledSource {
+ public:
+  bool poll() override {
+    const bool worked = std::exchange(has_work, false);
+    if (while_polled) while_polled();  // may destroy this
+    return worked;
+  }
+  bool about_to_sleep() override {
+    ++asked;
+    return has_work;
+  }
+  void awake() override { ++woken; }
+
+  bool has_work = false;
+  int asked = 0;
+  int woken = 0;
+  std::function<void()> while_polled;
+};
+
+TEST_F(EventLoopTest, ASourceIsPolledOnceATurnAndToldOfSleepAndWaking) {
+  Well well;
+  loop_.add(well);
+  well.has_work = true;
+
+  EXPECT_TRUE(loop_.turn(Nanos(1)));
+  EXPECT_FALSE(well.has_work);
+  EXPECT_EQ(well.asked, 1);
+  EXPECT_EQ(well.woken, 1);
+}
+
+TEST_F(EventLoopTest, ALoopThatHasOtherWorkNeitherSleepsNorTellsItsSources) {
+  Well well;
+  loop_.add(well);
+  loop_.at_turn_end([this] { loop_.post([] {}); });
+
+  loop_.turn(Nanos::max());
+
+  EXPECT_EQ(well.asked, 0);
+  EXPECT_EQ(well.woken, 0);
+}
+
+TEST_F(EventLoopTest, WorkThatCameBeforeTheSleepPreventsIt) {
+  Well well;
+  loop_.add(well);
+  loop_.at_turn_end([&] { well.has_work = true; });  // after it was polled
+
+  loop_.turn(Nanos::max());  // would wait for ever
+
+  EXPECT_EQ(well.woken, 1);
+}
+
+TEST_F(EventLoopTest, ASourceMayDestroyItselfAndAnotherWhileItIsPolled) {
+  auto first = std::make_unique<Well>();
+  auto second = std::make_unique<Well>();
+  first->while_polled = [&] {
+    second.reset();
+    const auto keep_function = std::move(first->while_polled);
+    first.reset();
+  };
+  loop_.add(*first);
+  loop_.add(*second);
+
+  loop_.turn(Nanos::zero());
+
+  EXPECT_EQ(first, nullptr);
+  EXPECT_EQ(second, nullptr);
 }
 
 TEST_F(EventLoopTest, AnEventOfAWatchThatAnotherCallbackDestroyedIsDropped) {

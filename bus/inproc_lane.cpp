@@ -1,24 +1,63 @@
 #include "bus/inproc_lane.hpp"
 
-#include <deque>
+#include <cstring>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "bus/intrusive_list.hpp"
+#include "bus/recycled.hpp"
 
 namespace caisson {
 
 namespace {
 
-struct Message {
-  std::vector<std::uint8_t> envelope;
-  Buffer payload;
+/// A message in its queue, and then as the receiver holds it.
+class Message final : public Memory, public ListNode, public Recycled {
+ public:
+  Message(std::span<const std::uint8_t> envelope, Buffer payload)
+      : size_(envelope.size()), payload_(std::move(payload)) {
+    if (size_ > sizeof few_) many_.resize(size_);
+    std::memcpy(many_.empty() ? few_ : many_.data(), envelope.data(), size_);
+  }
+  void release() noexcept override { delete this; }
+
+  [[nodiscard]] std::span<const std::uint8_t> envelope() const { return {many_.empty() ? few_ : many_.data(), size_}; }
+  [[nodiscard]] std::string_view payload() const { return payload_.view(); }
+
+ private:
+  std::size_t size_;
+  std::vector<std::uint8_t> many_;  // in place of few_ when they do not do
+  Buffer payload_;
+  alignas(kEnvelopeAlignment) std::uint8_t few_[512];
 };
 
-/// A message as the receiver holds it.
-struct MessageMemory final : Memory {
-  explicit MessageMemory(Message m) : message(std::move(m)) {}
-  void release() noexcept override { delete this; }
-  Message message;
+/// Messages that wait to be received; owns them.
+class Queue {
+ public:
+  Queue() = default;
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  ~Queue() { clear(); }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  void push(Message* message) {
+    messages_.push_back(*message);
+    ++size_;
+  }
+  Message& pop() {
+    --size_;
+    return messages_.pop_front();
+  }
+  void clear() {
+    while (!empty()) pop().release();
+  }
+
+ private:
+  IntrusiveList<Message> messages_;
+  std::size_t size_ = 0;
 };
 
 class InprocLane;
@@ -29,7 +68,7 @@ struct Pipe {
   EventLoop& loop;
   std::size_t capacity;
   InprocLane* ends[2] = {nullptr, nullptr};
-  std::deque<Message> towards[2];
+  Queue towards[2];
   bool refused[2] = {false, false};  // the end with this index was told "full"
 };
 
@@ -38,7 +77,7 @@ class InprocLane final : public Lane {
   InprocLane(std::shared_ptr<Pipe> pipe, int end) : pipe_(std::move(pipe)), end_(end) { pipe_->ends[end_] = this; }
   ~InprocLane() override {
     pipe_->ends[end_] = nullptr;
-    const std::deque<Message> unread = std::exchange(pipe_->towards[end_], {});
+    pipe_->towards[end_].clear();
     if (InprocLane* peer = pipe_->ends[1 - end_]) peer->schedule();
   }
 
@@ -66,7 +105,7 @@ class InprocLane final : public Lane {
     if (bytes.size() > kMaxEnvelope) return Error{Errc::kInvalidArgument, "envelope is over the limit"};
     ++counters_.frames_out;
     counters_.bytes_out += bytes.size() + payload.size();
-    queue.push_back({{bytes.begin(), bytes.end()}, std::move(payload)});
+    queue.push(new Message(bytes, std::move(payload)));
     peer->schedule();
     return ok();
   }
@@ -90,10 +129,9 @@ class InprocLane final : public Lane {
     const int end = end_;
     // Only what waits now, so that two ends that answer each other leave the loop its turns.
     for (std::size_t left = queue.size(); left > 0 && pipe->ends[end] == this && !down_; --left) {
-      Message message = std::move(queue.front());
-      queue.pop_front();
+      Message& message = queue.pop();
       if (pipe->refused[1 - end]) tell_writable();
-      hand_over(std::move(message));
+      hand_over(message);
     }
     if (pipe->ends[end] != this) return;
     if (down_) return queue.clear();
@@ -113,18 +151,17 @@ class InprocLane final : public Lane {
     });
   }
 
-  void hand_over(Message message) {
-    auto* const memory = new MessageMemory(std::move(message));
-    MemoryRef owner(memory);
-    const auto envelope = verify_envelope(memory->message.envelope);
+  void hand_over(Message& message) {
+    MemoryRef owner(&message);
+    const auto envelope = verify_envelope(message.envelope());
     if (!envelope) {
       ++counters_.refused;
       if (!std::exchange(down_, true)) receiver_->on_down(envelope.error());
       return;
     }
     ++counters_.frames_in;
-    counters_.bytes_in += memory->message.envelope.size() + memory->message.payload.size();
-    receiver_->on_frame(Frame(std::move(owner), *envelope, memory->message.payload.view()));
+    counters_.bytes_in += message.envelope().size() + message.payload().size();
+    receiver_->on_frame(Frame(std::move(owner), *envelope, message.payload()));
   }
 
   std::shared_ptr<Pipe> pipe_;

@@ -58,12 +58,31 @@ class IntrusiveList {
     static_cast<ListNode&>(item).unlink();
     return item;
   }
+  /// Forward, for range-for; a member may not leave the list meanwhile.
+  class Iterator {
+   public:
+    explicit Iterator(ListNode* node) : node_(node) {}
+    T& operator*() const { return static_cast<T&>(*node_); }
+    Iterator& operator++() {
+      node_ = IntrusiveList::after(*node_);
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return node_ != other.node_; }
+
+   private:
+    ListNode* node_;
+  };
+  [[nodiscard]] Iterator begin() { return Iterator(head_.next_); }
+  [[nodiscard]] Iterator end() { return Iterator(&head_); }
+
   /// Moves all members of `other` behind the own ones.
   void take_all(IntrusiveList& other) {
     while (!other.empty()) push_back(other.pop_front());
   }
 
  private:
+  static ListNode* after(ListNode& node) { return node.next_; }
+
   ListNode head_;
 };
 

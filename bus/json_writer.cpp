@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <cstddef>
+#include <cstring>
 
 namespace caisson {
 
@@ -61,9 +63,52 @@ void append_ascii(std::string& out, char c, HtmlEscape html) {
 
 }  // namespace
 
+namespace {
+
+constexpr std::uint64_t kOnes = 0x0101010101010101ULL;
+constexpr std::uint64_t kHighBits = 0x8080808080808080ULL;
+
+/// High bits where `bytes`, all of them ASCII, are below `limit`. As with every subtraction of bytes in a word, only
+/// the lowest such mark is sure: a byte above it may have lent.
+constexpr std::uint64_t below(std::uint64_t bytes, std::uint64_t limit) { return bytes - limit * kOnes; }
+constexpr std::uint64_t equal(std::uint64_t bytes, char c) {
+  return below(bytes ^ (static_cast<std::uint64_t>(static_cast<unsigned char>(c)) * kOnes), 1);
+}
+
+/// High bits where a byte cannot stand in a string as it is; the lowest one is sure.
+constexpr std::uint64_t marks(std::uint64_t bytes, HtmlEscape html) {
+  std::uint64_t found = bytes | below(bytes, 0x20) | equal(bytes, '"') | equal(bytes, '\\');
+  if (html == HtmlEscape::kYes) found |= equal(bytes, '<') | equal(bytes, '>') | equal(bytes, '&');
+  return found & kHighBits;
+}
+
+}  // namespace
+
+// Eight bytes at once: most of what is written and read as JSON is such text.
+std::size_t plain_json_length(std::string_view text, HtmlEscape html) {
+  static_assert(std::endian::native == std::endian::little, "the lowest byte of a word is the first one");
+  std::size_t at = 0;
+  std::uint64_t bytes = 0;
+  for (; text.size() - at >= sizeof bytes; at += sizeof bytes) {
+    std::memcpy(&bytes, text.data() + at, sizeof bytes);
+    const std::uint64_t found = marks(bytes, html);
+    if (found != 0) return at + static_cast<std::size_t>(std::countr_zero(found)) / 8;
+  }
+  if (at == text.size()) return at;
+  bytes = ~std::uint64_t{0};  // what is behind the end stops the count
+  std::memcpy(&bytes, text.data() + at, text.size() - at);
+  return at + static_cast<std::size_t>(std::countr_zero(marks(bytes, html))) / 8;
+}
+
 void append_json_string(std::string& out, std::string_view text, HtmlEscape html) {
+  out.reserve(out.size() + text.size() + 2);  // a string doubles all the same where it must grow
   out += '"';
-  for (std::size_t i = 0; i < text.size();) {
+  std::size_t i = 0;
+  while (true) {
+    const std::size_t plain = plain_json_length(text.substr(i), html);
+    out.append(text, i, plain);
+    i += plain;
+    if (i == text.size()) break;
     const std::size_t length = utf8_length(text, i);
     if (length == 0) {
       out += "\\ufffd";

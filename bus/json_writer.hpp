@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -11,6 +12,9 @@ enum class HtmlEscape : bool { kNo, kYes };
 /// Appends `text` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. With
 /// kYes also `<`, `>`, `&`, U+2028 and U+2029 are escaped, as Go's encoding/json does.
 void append_json_string(std::string& out, std::string_view text, HtmlEscape html = HtmlEscape::kNo);
+
+/// How many bytes at the front of `text` may stand in a JSON string as they are: ASCII that needs no escape.
+std::size_t plain_json_length(std::string_view text, HtmlEscape html = HtmlEscape::kNo);
 
 /// Builds a JSON text front to back: begin/end must pair, commas are written by themselves.
 ///

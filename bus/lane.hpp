@@ -22,6 +22,14 @@ struct LaneCounters {
   std::uint64_t refused = 0;
   /// publish() answered "full".
   std::uint64_t full = 0;
+  /// Shared memory only: how often the peer was rung awake, and how often it rang.
+  std::uint64_t rings = 0;
+  std::uint64_t wakes = 0;
+  /// Shared memory only, at the moment: pieces of own memory that the peer has not given back, bytes of
+  /// own memory, and bytes of the peer's that are mapped.
+  std::uint64_t lent = 0;
+  std::uint64_t own_bytes = 0;
+  std::uint64_t mapped_bytes = 0;
 };
 
 /// Carries frames between two processes in order, or says that it cannot: shared memory, ZeroMQ,

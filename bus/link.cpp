@@ -1,278 +1,32 @@
 #include "bus/link.hpp"
 
 #include <algorithm>
+#include <random>
 #include <utility>
+
+#include "bus/exchange.hpp"
 
 namespace caisson {
 
 namespace {
 
-/// What a streamed body may have under way before the reader gives more credit, in bytes as
-/// cost_of() counts them. The piece that travels with a head is not counted.
-constexpr std::int64_t kStreamWindow = 256 * 1024;
 /// No honest peer gives more; keeps the sum from overflowing.
 constexpr std::int64_t kMostCredit = std::int64_t{1} << 40;
-/// Owed frames carry text of ours; an envelope has a limit.
-constexpr std::size_t kLongestMessage = 4096;
-/// Names and values that a body may end with, in bytes.
-constexpr std::size_t kMostTrailers = 32 * 1024;
 
-/// Each piece costs its memory's keeping too, else a body in pieces of one byte (or none) would
-/// take many times its window. Both sides count like this.
-std::int64_t cost_of(std::size_t size) { return static_cast<std::int64_t>(size) + 256; }
-
-std::size_t size_of(const BodyEnd& end) {
-  std::size_t size = end.message.size();
-  for (const auto& [name, value] : end.trailers) size += name.size() + value.size() + 16;
-  return size;
-}
-
-Error link_down() { return {Errc::kUnavailable, "the link is down"}; }
-
-}  // namespace
-
-struct Exchange {
-  Link* link;  // null once the link is down or gone
-  std::uint64_t id;
-  bool asked;  // begun by this side
-  Deadline deadline = Deadline::never();
-  TaskScope::Id task = 0;  // served: the task to destroy when the asker cancels
-
-  // The body coming in.
-  std::deque<Buffer> pieces;
-  bool in_ended = true;
-  std::optional<Error> in_error;
-  BodyEnd in_end;
-  std::int64_t in_budget = kStreamWindow;  // what the peer may still send
-  std::int64_t in_unacknowledged = 0;      // read, but not yet given back as credit
-  WaitQueue in_changed;
-
-  // The body going out.
-  bool out_ended = true;
-  std::int64_t out_credit = kStreamWindow;
-  WaitQueue out_changed;
-
-  // Asked: the answer. Served: whether it was given.
-  std::optional<Frame> reply;
-  std::optional<Error> reply_error;
-  bool replied = false;
-  bool cancelled = false;
-  WaitQueue reply_arrived;
-
-  Exchange(Link* owner, std::uint64_t number, bool by_us) : link(owner), id(number), asked(by_us) {}
-  Exchange(const Exchange&) = delete;
-  Exchange& operator=(const Exchange&) = delete;
-  ~Exchange() {
-    if (link == nullptr) return;
-    link->forget(*this);
-  }
-
-  /// Flags of a stream frame that this side sends.
-  [[nodiscard]] std::uint16_t stream_flags() const {
-    const bool of_call = asked == (link->side_ == Side::kCapability);
-    return static_cast<std::uint16_t>((of_call ? kOfCall : 0) | (asked ? kFromAsker : 0));
-  }
-
-  void fail(const Error& error) {
-    link = nullptr;
-    if (!std::exchange(in_ended, true)) in_error = error;  // a whole body stays readable
-    if (!replied && asked) reply_error = error;
-    in_changed.wake_all();
-    out_changed.wake_all();
-    reply_arrived.wake_all();
-  }
-};
-
-// --- BodyReader ---
-
-Task<Result<std::optional<Buffer>>> BodyReader::next(Deadline deadline) {
-  if (exchange_ == nullptr) co_return std::optional<Buffer>();
-  Exchange& exchange = *exchange_;
-  while (exchange.pieces.empty()) {
-    if (exchange.in_error) co_return *exchange.in_error;
-    if (exchange.in_ended || exchange.link == nullptr) co_return std::optional<Buffer>();
-    const Wake why = co_await exchange.in_changed.wait(exchange.link->loop_, deadline);
-    if (why == Wake::kDeadline) {
-      co_return Error{Errc::kDeadlineExceeded, "no more of the body arrived in time"};
-    }
-  }
-  std::optional<Buffer> piece = std::move(exchange.pieces.front());
-  exchange.pieces.pop_front();
-  exchange.in_unacknowledged += cost_of(piece->size());
-  if (exchange.link != nullptr && !exchange.in_ended && exchange.in_unacknowledged >= kStreamWindow / 2) {
-    exchange.in_budget += exchange.in_unacknowledged;
-    exchange.link->owe({wire::Kind::Credit,
-                        exchange.stream_flags(),
-                        exchange.id,
-                        static_cast<std::uint32_t>(std::exchange(exchange.in_unacknowledged, 0)),
-                        {Errc::kOk, {}}});
-  }
-  co_return piece;
-}
-
-Task<Result<std::string>> BodyReader::all(std::size_t limit, Deadline deadline) {
-  std::string body;
-  while (true) {
-    CO_ASSIGN(auto piece, co_await next(deadline));
-    if (!piece) co_return body;
-    if (body.size() + piece->size() > limit) {
-      co_return Error{Errc::kOutOfRange, "body is longer than " + std::to_string(limit) + " bytes"};
-    }
-    body += piece->view();
-  }
-}
-
-const BodyEnd& BodyReader::end() const {
-  static const BodyEnd kNone;
-  return exchange_ == nullptr ? kNone : exchange_->in_end;
-}
-
-// --- BodyWriter ---
-
-BodyWriter& BodyWriter::operator=(BodyWriter&& other) {
-  if (this != &other) {
-    fail({Errc::kCancelled, "the body was given up"});
-    exchange_ = std::move(other.exchange_);
-  }
-  return *this;
-}
-
-BodyWriter::~BodyWriter() { fail({Errc::kCancelled, "the body was given up"}); }
-
-Task<Result<void>> BodyWriter::write(Buffer piece, Deadline deadline) {
-  if (exchange_ == nullptr) co_return Error{Errc::kFailedPrecondition, "the body has ended"};
-  const std::shared_ptr<Exchange> exchange = exchange_;
-  if (exchange->link == nullptr) co_return link_down();
-  Envelope data;
-  data.kind = wire::Kind::StreamData;
-  data.id = exchange->id;
-  data.flags = exchange->stream_flags();
-  const std::int64_t cost = cost_of(piece.size());
-  // Looked at again after every wait: the body may have been ended meanwhile, and nothing may
-  // follow its end.
-  while (true) {
-    if (exchange->link == nullptr) co_return link_down();
-    if (exchange->out_ended) co_return Error{Errc::kCancelled, "nobody reads the body any more"};
-    if (piece.empty()) co_return ok();
-    EventLoop& loop = exchange->link->loop_;
-    if (exchange->out_credit <= 0) {
-      const Wake why = co_await exchange->out_changed.wait(loop, deadline);
-      if (why == Wake::kDeadline) {
-        co_return Error{Errc::kDeadlineExceeded, "the reader of the body did not keep up"};
-      }
-      continue;
-    }
-    Result<void> sent = exchange->link->publish(data, piece);
-    if (sent) exchange->out_credit -= cost;
-    if (sent || sent.error().code != Errc::kResourceExhausted) co_return sent;
-    const Wake why = co_await exchange->link->room_.wait(loop, deadline);
-    if (why == Wake::kDeadline) {
-      co_return Error{Errc::kDeadlineExceeded, "the lane had no room for the body in time"};
-    }
-  }
-}
-
-Task<Result<void>> BodyWriter::finish(Deadline, BodyEnd end) {
-  if (exchange_ == nullptr) co_return ok();
-  if (size_of(end) > kMostTrailers) {
-    const Error too_long{Errc::kOutOfRange, "the body's trailers are over the limit"};
-    fail(too_long);
-    co_return too_long;
-  }
-  const std::shared_ptr<Exchange> exchange = std::move(exchange_);
-  if (exchange->link == nullptr) co_return link_down();
-  if (std::exchange(exchange->out_ended, true)) co_return ok();
-  exchange->link->owe(
-      {wire::Kind::StreamEnd, exchange->stream_flags(), exchange->id, 0, {Errc::kOk, {}}, std::move(end)});
-  co_return ok();
-}
-
-void BodyWriter::fail(Error error) {
-  const std::shared_ptr<Exchange> exchange = std::move(exchange_);
-  if (exchange == nullptr || exchange->link == nullptr) return;
-  if (std::exchange(exchange->out_ended, true)) return;
-  exchange->out_changed.wake_all();
-  if (error.code == Errc::kOk) error.code = Errc::kUnknown;  // a cut body never looks whole
-  exchange->link->owe({wire::Kind::StreamEnd, exchange->stream_flags(), exchange->id, 0, std::move(error)});
-}
-
-// --- OpenCall ---
-
-Task<Result<Reply>> OpenCall::reply(Deadline deadline) {
-  Exchange& state = *exchange;
-  while (!state.reply && !state.reply_error) {
-    if (state.link == nullptr) co_return link_down();
-    const Deadline until = deadline.earlier(state.deadline);
-    const Wake why = co_await state.reply_arrived.wait(state.link->loop_, until);
-    if (why == Wake::kDeadline) {
-      co_return Error{Errc::kDeadlineExceeded, "no answer before the deadline"};
-    }
-  }
-  if (state.reply_error) co_return *state.reply_error;
-  // A whole answer holds no place in the window, however long its frame is kept.
-  const bool whole = state.in_ended && state.pieces.empty() && !state.in_error && state.in_end.empty();
-  Reply answer{*std::move(state.reply), whole ? BodyReader() : BodyReader(exchange)};
-  state.reply.reset();
-  co_return answer;
-}
-
-// --- Incoming ---
-
-namespace {
-
-Envelope reply_envelope(const Envelope& given, std::uint64_t id, bool streamed) {
-  Envelope out;
-  out.kind = wire::Kind::Reply;
-  out.id = id;
-  out.flags = streamed ? kStreamed : 0;
-  out.status = given.status;
-  out.headers = given.headers;
-  out.trailers = given.trailers;
-  out.error = given.error;
-  out.message = given.message;
-  out.traceparent = given.traceparent;
-  out.tracestate = given.tracestate;
-  return out;
+/// The peer numbers what it begins; it does not learn where that puts it in a table.
+std::uint64_t unknown_to_the_peer() {
+  std::random_device source;
+  return std::uint64_t{source()} << 32 | source();
 }
 
 }  // namespace
-
-Task<Result<void>> Incoming::reply(const Envelope& reply, Buffer body) {
-  const std::shared_ptr<Exchange> exchange = exchange_;
-  if (exchange->link == nullptr) co_return link_down();
-  if (exchange->replied) co_return Error{Errc::kFailedPrecondition, "the request was answered before"};
-  const Envelope out = reply_envelope(reply, exchange->id, false);
-  Result<void> sent = co_await exchange->link->publish_when_room(out, std::move(body), deadline_);
-  // Only now: an answer that was not sent leaves the asker waiting for another.
-  if (sent) exchange->replied = true;
-  co_return sent;
-}
-
-Task<Result<void>> Incoming::reply_error(Error error) {
-  Envelope out;
-  out.error = error.code == Errc::kOk ? Errc::kUnknown : error.code;
-  out.message = std::string_view(error.message).substr(0, kLongestMessage);
-  co_return co_await reply(out, Buffer());
-}
-
-Task<Result<BodyWriter>> Incoming::reply_streamed(const Envelope& reply, Buffer first) {
-  const std::shared_ptr<Exchange> exchange = exchange_;
-  if (exchange->link == nullptr) co_return link_down();
-  if (exchange->replied) co_return Error{Errc::kFailedPrecondition, "the request was answered before"};
-  const Envelope out = reply_envelope(reply, exchange->id, true);
-  CO_TRY(co_await exchange->link->publish_when_room(out, std::move(first), deadline_));
-  exchange->replied = true;
-  exchange->out_ended = exchange->cancelled;
-  co_return BodyWriter(exchange);
-}
-
-// --- Link ---
 
 Link::Link(EventLoop& loop, std::unique_ptr<Lane> lane, Side side, Options options, Handlers handlers)
     : loop_(loop),
       side_(side),
       options_(options),
       handlers_(std::move(handlers)),
+      served_(unknown_to_the_peer()),
       heartbeat_(loop, [this] { beat(); }),
       lane_(std::move(lane)),
       scope_(loop) {}
@@ -280,11 +34,7 @@ Link::Link(EventLoop& loop, std::unique_ptr<Lane> lane, Side side, Options optio
 Link::~Link() {
   *alive_ = false;
   lane_down_ = true;
-  for (Table* table : {&asked_, &served_}) {
-    Table orphans;
-    orphans.swap(*table);
-    for (auto& [id, exchange] : orphans) exchange->fail(link_down());
-  }
+  for (Table* table : {&asked_, &served_}) table->take_all([](Exchange& exchange) { exchange.fail(link_down()); });
   room_.wake_all();
 }
 
@@ -311,11 +61,8 @@ void Link::on_down(Error reason) {
   heartbeat_.cancel();
   owed_.clear();
   hello_.reset();
-  for (Table* table : {&asked_, &served_}) {
-    Table orphans;
-    orphans.swap(*table);
-    for (auto& [id, exchange] : orphans) exchange->fail({Errc::kUnavailable, reason.message});
-  }
+  const Error unavailable{Errc::kUnavailable, reason.message};
+  for (Table* table : {&asked_, &served_}) table->take_all([&](Exchange& exchange) { exchange.fail(unavailable); });
   scope_.cancel_all();
   room_.wake_all();
   loop_.post([this, alive = alive_, reason = std::move(reason)] {
@@ -406,10 +153,10 @@ void Link::on_request(Frame frame) {
   const bool expected = frame->kind() == (side_ == Side::kGateway ? wire::Kind::Call : wire::Kind::Request);
   if (!expected) return violation("a request in the wrong direction");
   const std::uint64_t id = frame->id();
-  if (served_.contains(id)) return violation("a request id used twice");
+  if (served_.find(id) != nullptr) return violation("a request id used twice");
 
-  const auto exchange = std::make_shared<Exchange>(this, id, false);
-  served_.emplace(id, exchange.get());
+  const ExchangeRef exchange(new Exchange(this, id, false));
+  served_.insert(*exchange);
   exchange->in_ended = !frame.streamed();
   const Deadline deadline = deadline_of(frame.envelope());
   exchange->deadline = deadline;
@@ -432,13 +179,13 @@ void Link::on_request(Frame frame) {
 /// Answers without running a handler.
 void Link::refuse(Exchange& exchange, Error error) {
   exchange.replied = true;
-  owe({wire::Kind::Reply, 0, exchange.id, 0, std::move(error)});
+  owe({wire::Kind::Reply, 0, exchange.id(), 0, std::move(error)});
 }
 
 void Link::on_reply(Frame frame) {
-  const auto found = asked_.find(frame->id());
-  if (found == asked_.end()) return;  // cancelled meanwhile
-  Exchange& exchange = *found->second;
+  Exchange* const found = asked_.find(frame->id());
+  if (found == nullptr) return;  // cancelled meanwhile
+  Exchange& exchange = *found;
   if (exchange.replied) return violation("a second reply");
   exchange.replied = true;
   exchange.in_ended = !frame.streamed();
@@ -460,7 +207,7 @@ void Link::answer_complete(Exchange& exchange) {
   room_.wake_all();  // the writer may be waiting for the lane instead
   owe({wire::Kind::StreamEnd,
        exchange.stream_flags(),
-       exchange.id,
+       exchange.id(),
        0,
        {Errc::kCancelled, "the answer came before the end of the request"}});
 }
@@ -471,9 +218,9 @@ void Link::on_stream(Frame frame) {
   const bool begun_here = of_call == (side_ == Side::kCapability);
   if (begun_here == from_asker) return violation("a stream frame in the wrong direction");
   const Table& table = begun_here ? asked_ : served_;
-  const auto found = table.find(frame->id());
-  if (found == table.end()) return;  // over on this side; the writer will learn of it
-  Exchange& exchange = *found->second;
+  Exchange* const found = table.find(frame->id());
+  if (found == nullptr) return;  // over on this side; the writer will learn of it
+  Exchange& exchange = *found;
 
   switch (frame->kind()) {
     case wire::Kind::Credit:
@@ -502,9 +249,9 @@ void Link::on_stream(Frame frame) {
 }
 
 void Link::on_cancel(const wire::Envelope& envelope) {
-  const auto found = served_.find(envelope.id());
-  if (found == served_.end()) return;
-  Exchange& exchange = *found->second;
+  Exchange* const found = served_.find(envelope.id());
+  if (found == nullptr) return;
+  Exchange& exchange = *found;
   exchange.cancelled = true;
   // Handles of the body may live elsewhere than in the task.
   exchange.out_ended = true;
@@ -519,7 +266,7 @@ void Link::on_cancel(const wire::Envelope& envelope) {
 
 // --- what goes out ---
 
-Result<std::shared_ptr<Exchange>> Link::begin(Envelope& request, Buffer& body, Deadline deadline) {
+Result<ExchangeRef> Link::begin(Envelope& request, Buffer& body, Deadline deadline) {
   if (down()) return link_down();
   if (!ready_) return Error{Errc::kUnavailable, "the peer has not said HELLO yet"};
   if (asked_.size() >= options_.max_asked) {
@@ -530,10 +277,10 @@ Result<std::shared_ptr<Exchange>> Link::begin(Envelope& request, Buffer& body, D
   request.id = next_id_++;
   set_deadline(request, deadline);
   TRY(publish(request, body));
-  auto exchange = std::make_shared<Exchange>(this, request.id, true);
+  ExchangeRef exchange(new Exchange(this, request.id, true));
   exchange->deadline = deadline;
   exchange->out_ended = (request.flags & kStreamed) == 0;
-  asked_.emplace(request.id, exchange.get());
+  asked_.insert(*exchange);
   return exchange;
 }
 
@@ -557,31 +304,25 @@ Result<OpenCall> Link::open(Envelope request, Buffer& first, Deadline deadline) 
 Result<void> Link::send(Envelope envelope, Buffer& payload) { return publish(envelope, payload); }
 
 Task<Result<void>> Link::send_when_room(Envelope envelope, Buffer payload, Deadline deadline) {
-  co_return co_await publish_when_room(envelope, std::move(payload), deadline);
-}
-
-Result<void> Link::publish(const Envelope& envelope, Buffer& payload) {
-  if (down()) return link_down();
-  if (!started_) return Error{Errc::kFailedPrecondition, "the link has not been started"};
-  // What is owed was promised earlier and goes first, so that nothing overtakes it.
-  if (!pay_owed()) return Error{Errc::kResourceExhausted, "the lane is full"};
-  Envelope out = envelope;
-  out.version = options_.schema_version;
-  Result<void> sent = lane_->publish(out, payload);
-  if (sent) last_out_ = loop_.now();
-  return sent;
-}
-
-Task<Result<void>> Link::publish_when_room(Envelope envelope, Buffer payload, Deadline deadline) {
   const std::shared_ptr<bool> alive = alive_;
   while (true) {
     if (!*alive) co_return link_down();
     Result<void> sent = publish(envelope, payload);
-    if (sent || sent.error().code != Errc::kResourceExhausted) co_return sent;
-    EventLoop& loop = loop_;
-    const Wake why = co_await room_.wait(loop, deadline);
+    if (!lane_is_full(sent)) co_return sent;
+    const Wake why = co_await room_.wait(loop_, deadline);
     if (why == Wake::kDeadline) co_return sent;
   }
+}
+
+Result<void> Link::publish(Envelope& envelope, Buffer& payload) {
+  if (down()) return link_down();
+  if (!started_) return Error{Errc::kFailedPrecondition, "the link has not been started"};
+  // What is owed was promised earlier and goes first, so that nothing overtakes it.
+  if (!pay_owed()) return Error{Errc::kResourceExhausted, "the lane is full"};
+  envelope.version = options_.schema_version;
+  Result<void> sent = lane_->publish(envelope, payload);
+  if (sent) last_out_ = loop_.now();
+  return sent;
 }
 
 void Link::owe(Owed owed) {
@@ -608,8 +349,7 @@ bool Link::pay_owed() {
     out.error = next.error.code;
     out.message = next.error.code == Errc::kOk ? next.end.message : next.error.message;
     out.status = next.end.status;
-    const std::vector<Field> trailers(next.end.trailers.begin(), next.end.trailers.end());
-    out.trailers = trailers;
+    out.trailers = next.end.trailers;
     Buffer nothing;
     const Result<void> sent = lane_->publish(out, nothing);
     if (!sent && sent.error().code == Errc::kResourceExhausted) return false;
@@ -658,15 +398,15 @@ Deadline Link::deadline_of(const wire::Envelope& envelope) const {
 
 /// The last handle of an exchange is gone: tells the peer what it still waits for.
 void Link::forget(Exchange& exchange) {
-  const std::uint64_t id = exchange.id;
+  const std::uint64_t id = exchange.id();
   if (exchange.asked) {
-    asked_.erase(id);
+    asked_.erase(exchange);
     const bool over = exchange.replied && exchange.in_ended;
     if (!over) owe({wire::Kind::Cancel, 0, id, 0, {Errc::kOk, {}}});
     room_.wake_one();
     return;
   }
-  served_.erase(id);
+  served_.erase(exchange);
   if (exchange.cancelled) return;
   if (exchange.replied) return;
   if (exchange.deadline.passed(loop_.now())) {

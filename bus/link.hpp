@@ -6,11 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "bus/deadline.hpp"
 #include "bus/event_loop.hpp"
+#include "bus/id_table.hpp"
 #include "bus/lane.hpp"
 #include "bus/task.hpp"
 #include "bus/task_scope.hpp"
@@ -22,6 +23,31 @@ class Link;
 /// Both directions of one request and its answer; shared by the handles below, unhooked from its
 /// link when the last of them dies. Internal to bus/link.cpp.
 struct Exchange;
+
+/// One of the owners of an Exchange. Counts without atomics: one thread.
+class ExchangeRef {
+ public:
+  ExchangeRef() = default;
+  explicit ExchangeRef(Exchange* exchange) : exchange_(exchange) { retain(); }
+  ExchangeRef(const ExchangeRef& other) : exchange_(other.exchange_) { retain(); }
+  ExchangeRef(ExchangeRef&& other) noexcept : exchange_(std::exchange(other.exchange_, nullptr)) {}
+  ExchangeRef& operator=(ExchangeRef other) noexcept {
+    std::swap(exchange_, other.exchange_);
+    return *this;
+  }
+  ~ExchangeRef() {
+    if (exchange_ != nullptr) release();
+  }
+
+  [[nodiscard]] explicit operator bool() const { return exchange_ != nullptr; }
+  [[nodiscard]] Exchange& operator*() const { return *exchange_; }
+  [[nodiscard]] Exchange* operator->() const { return exchange_; }
+
+ private:
+  void retain();
+  void release();
+  Exchange* exchange_ = nullptr;
+};
 
 /// What its writer says at the end of a body, for APIs whose outcome follows the body (gRPC).
 struct BodyEnd {
@@ -36,7 +62,7 @@ struct BodyEnd {
 class BodyReader {
  public:
   BodyReader() = default;
-  explicit BodyReader(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+  explicit BodyReader(ExchangeRef exchange) : exchange_(std::move(exchange)) {}
 
   /// The next piece, or nothing at the end. kDeadlineExceeded leaves the body readable; any other
   /// error is final: kUnavailable (link down), or what the writer said.
@@ -48,14 +74,14 @@ class BodyReader {
   [[nodiscard]] const BodyEnd& end() const;
 
  private:
-  std::shared_ptr<Exchange> exchange_;
+  ExchangeRef exchange_;
 };
 
 /// The body going out. Dropped unfinished, it ends with kCancelled at the reader.
 class BodyWriter {
  public:
   BodyWriter() = default;
-  explicit BodyWriter(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+  explicit BodyWriter(ExchangeRef exchange) : exchange_(std::move(exchange)) {}
   BodyWriter(BodyWriter&&) = default;
   BodyWriter& operator=(BodyWriter&& other);
   ~BodyWriter();
@@ -69,10 +95,10 @@ class BodyWriter {
   Task<Result<void>> finish(Deadline deadline, BodyEnd end = {});
   /// Ends the body with an error the reader will see.
   void fail(Error error);
-  [[nodiscard]] bool valid() const { return exchange_ != nullptr; }
+  [[nodiscard]] bool valid() const { return static_cast<bool>(exchange_); }
 
  private:
-  std::shared_ptr<Exchange> exchange_;
+  ExchangeRef exchange_;
 };
 
 /// The answer to a call: its envelope with the first or only piece of the body in `head`, the rest
@@ -85,7 +111,7 @@ struct Reply {
 /// A call whose request body is still being written. Dropping it cancels the call.
 struct OpenCall {
   BodyWriter body;
-  std::shared_ptr<Exchange> exchange;
+  ExchangeRef exchange;
 
   /// Waits for the answer, once.
   Task<Result<Reply>> reply(Deadline deadline);
@@ -96,7 +122,7 @@ struct OpenCall {
 /// (a body over the limit) may be followed by another.
 class Incoming {
  public:
-  Incoming(Frame head, std::shared_ptr<Exchange> exchange, Deadline deadline)
+  Incoming(Frame head, ExchangeRef exchange, Deadline deadline)
       : head_(std::move(head)), exchange_(std::move(exchange)), deadline_(deadline) {}
 
   /// The request's envelope and the first or only piece of its body.
@@ -106,6 +132,10 @@ class Incoming {
   /// The rest of a streamed body; ends at once where there is none.
   [[nodiscard]] BodyReader rest() const { return BodyReader(exchange_); }
 
+  /// Answers with a whole body, at once. kResourceExhausted when the lane is full: nothing was sent, and `body` is
+  /// left untouched for reply(), which waits. Only status, headers, trailers, error and message of
+  /// `reply` are used.
+  Result<void> try_reply(const Envelope& reply, Buffer& body);
   /// Answers with a whole body. Only status, headers, trailers, error and message of `reply` are used.
   Task<Result<void>> reply(const Envelope& reply, Buffer body);
   Task<Result<void>> reply_error(Error error);
@@ -114,7 +144,7 @@ class Incoming {
 
  private:
   Frame head_;
-  std::shared_ptr<Exchange> exchange_;
+  ExchangeRef exchange_;
   Deadline deadline_;
 };
 
@@ -207,7 +237,7 @@ class Link final : private Lane::Receiver {
     std::string name;
     Buffer payload;
   };
-  using Table = std::unordered_map<std::uint64_t, Exchange*>;
+  using Table = IdTable<Exchange>;
 
   void on_frame(Frame frame) override;
   void on_writable() override;
@@ -222,9 +252,8 @@ class Link final : private Lane::Receiver {
   void answer_complete(Exchange& exchange);
   void violation(const std::string& what);
 
-  Result<std::shared_ptr<Exchange>> begin(Envelope& request, Buffer& body, Deadline deadline);
-  Result<void> publish(const Envelope& envelope, Buffer& payload);
-  Task<Result<void>> publish_when_room(Envelope envelope, Buffer payload, Deadline deadline);
+  Result<ExchangeRef> begin(Envelope& request, Buffer& body, Deadline deadline);
+  Result<void> publish(Envelope& envelope, Buffer& payload);
   void owe(Owed owed);
   /// Sends what is owed, HELLO first; false while some of it still waits for room.
   bool pay_owed();

@@ -38,6 +38,7 @@ class LinkConformanceTest : public ::testing::TestWithParam<std::string> {
     if (GetParam() == "inproc") listen("inproc://test");
     if (GetParam() == "ipc") listen("ipc://" + (directory_.path() / "bus.sock").string());
     if (GetParam() == "tcp") listen("tcp://127.0.0.1:0");
+    if (GetParam() == "shm") listen("shm://" + (directory_.path() / "bus.sock").string());
   }
 
   void listen(const std::string& address) {
@@ -967,7 +968,7 @@ TEST_P(LinkConformanceTest, AFrameThatFailsVerificationEndsThatLaneOnly) {
   EXPECT_TRUE(ask(loop_, *good_gateway->link, "still here"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Lanes, LinkConformanceTest, ::testing::Values("inproc", "ipc", "tcp"),
+INSTANTIATE_TEST_SUITE_P(Lanes, LinkConformanceTest, ::testing::Values("inproc", "ipc", "tcp", "shm"),
                          [](const auto& instance) { return instance.param; });
 
 // --- peers in a process of their own ---
@@ -1039,8 +1040,8 @@ TEST_P(KilledPeerTest, ACapabilityKilledInTheMiddleEndsItsCallsAndAnotherTakesOv
 }
 
 TEST_P(KilledPeerTest, AGatewayKilledInTheMiddleEndsTheCapabilitysCallsAndItsAddressIsFreeAgain) {
-  const std::string path = "ipc://" + (directory_.path() / "killed.sock").string();
-  const std::string address = GetParam() == "ipc" ? path : "tcp://127.0.0.1:0";
+  const std::string path = GetParam() + "://" + (directory_.path() / "killed.sock").string();
+  const std::string address = GetParam() == "tcp" ? "tcp://127.0.0.1:0" : path;
   EchoPeer first("listen", address);
   const auto connected = [&](EchoPeer& peer) {
     auto lane = transport_.connect(peer.address());
@@ -1062,7 +1063,7 @@ TEST_P(KilledPeerTest, AGatewayKilledInTheMiddleEndsTheCapabilitysCallsAndItsAdd
   EXPECT_EQ(*ask(loop_, capability(), "y"), "y");
 }
 
-INSTANTIATE_TEST_SUITE_P(Lanes, KilledPeerTest, ::testing::Values("ipc", "tcp"),
+INSTANTIATE_TEST_SUITE_P(Lanes, KilledPeerTest, ::testing::Values("ipc", "tcp", "shm"),
                          [](const auto& instance) { return instance.param; });
 
 }  // namespace

@@ -35,7 +35,7 @@ Error failure(const std::string& what, const std::string& path) {
 
 }  // namespace
 
-Result<SocketFile> SocketFile::listen(const std::string& path) {
+Result<SocketFile> SocketFile::listen(const std::string& path, int type) {
   const std::string lock_path = path + ".lock";
   const int lock_fd = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (lock_fd < 0) return failure("cannot open", lock_path);
@@ -45,18 +45,18 @@ Result<SocketFile> SocketFile::listen(const std::string& path) {
     file.path_.clear();  // not ours to remove
     return Error{Errc::kAlreadyExists, "another process listens on " + path};
   }
-  TRY(file.bind());
+  TRY(file.bind(type));
   return file;
 }
 
-Result<void> SocketFile::bind() {
+Result<void> SocketFile::bind(int type) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path_.size() >= sizeof address.sun_path) {
     return Error{Errc::kInvalidArgument, "path is too long for a socket: " + path_};
   }
   std::memcpy(address.sun_path, path_.data(), path_.size());
-  listening_fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  listening_fd_ = ::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (listening_fd_ < 0) return failure("cannot open a socket for", path_);
   // The file takes its mode from the socket: it is never open to others, not for a moment.
   if (::fchmod(listening_fd_, mode_in_folder_of(path_)) != 0) return failure("cannot restrict", path_);

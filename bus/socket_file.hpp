@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/socket.h>
+
 #include <string>
 
 #include "bus/result.hpp"
@@ -14,7 +16,9 @@ namespace caisson {
 class SocketFile {
  public:
   /// kAlreadyExists, with the path, when another holder is alive.
-  static Result<SocketFile> listen(const std::string& path);
+  static Result<SocketFile> listen(const std::string& path) { return listen(path, SOCK_STREAM); }
+  /// `type`: SOCK_STREAM or SOCK_SEQPACKET.
+  static Result<SocketFile> listen(const std::string& path, int type);
   SocketFile(SocketFile&& other) noexcept;
   SocketFile& operator=(SocketFile&& other) noexcept;
   ~SocketFile() { close(); }
@@ -24,7 +28,7 @@ class SocketFile {
 
  private:
   SocketFile(std::string path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
-  Result<void> bind();
+  Result<void> bind(int type);
   void close();
 
   std::string path_;

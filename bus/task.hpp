@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "bus/recycled.hpp"
+
 namespace caisson {
 
 template <class T>
@@ -22,7 +24,7 @@ struct FinalAwaiter {
   void await_resume() noexcept {}
 };
 
-struct PromiseBase {
+struct PromiseBase : Recycled {
   std::coroutine_handle<> awaiting = std::noop_coroutine();
 
   std::suspend_always initial_suspend() noexcept { return {}; }

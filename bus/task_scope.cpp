@@ -1,68 +1,71 @@
 #include "bus/task_scope.hpp"
 
-#include <vector>
-
 namespace caisson {
 
-/// The outermost coroutine of a spawned task; destroys its own frame when it ends.
-struct TaskScope::Root {
-  struct promise_type {
-    Root get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-    std::suspend_always initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() noexcept { std::terminate(); }
+/// The promise of the outermost coroutine of a spawned task. Leaves its scope's books when the task ends, and its
+/// frame destroys itself.
+struct TaskScope::Root : IdNode, ListNode, Recycled {
+  struct Begun {
+    using promise_type = Root;
+    Root* root;
   };
-  std::coroutine_handle<> handle;
+
+  Root(TaskScope& owner, Task<void>&) : IdNode(owner.next_id_++), scope(owner) {}
+
+  Begun get_return_object() { return {this}; }
+  std::suspend_always initial_suspend() noexcept { return {}; }
+  std::suspend_never final_suspend() noexcept {
+    scope.take_out(*this);
+    return {};
+  }
+  void return_void() {}
+  void unhandled_exception() noexcept { std::terminate(); }
+
+  [[nodiscard]] std::coroutine_handle<Root> handle() { return std::coroutine_handle<Root>::from_promise(*this); }
+
+  static Begun begin(TaskScope&, Task<void> task) { co_await std::move(task); }
+
+  TaskScope& scope;
 };
 
-TaskScope::Root TaskScope::start(TaskScope& scope, Id id, Task<void> task) {
-  co_await std::move(task);
-  scope.ended(id);
-}
+TaskScope::TaskScope(EventLoop& loop) : loop_(loop) {}
 
 TaskScope::~TaskScope() {
   *alive_ = false;
   // A destroyed task may spawn or cancel others while its frame is torn down.
-  while (!running_.empty()) {
-    const auto first = running_.begin();
-    const auto handle = first->second;
-    running_.erase(first);
-    handle.destroy();
-  }
+  while (!oldest_first_.empty()) destroy(oldest_first_.front());
 }
 
 TaskScope::Id TaskScope::spawn(Task<void> task) {
-  const Id id = next_id_++;
-  const Root root = start(*this, id, std::move(task));
-  running_.emplace(id, root.handle);
-  root.handle.resume();
+  Root& root = *Root::begin(*this, std::move(task)).root;
+  const Id id = root.id();
+  running_.insert(root);
+  oldest_first_.push_back(root);
+  root.handle().resume();
   return id;
 }
 
 void TaskScope::cancel(Id id) {
-  if (!running_.contains(id)) return;
+  if (running_.find(id) == nullptr) return;
   loop_.post([this, alive = alive_, id] {
     if (!*alive) return;
-    const auto found = running_.find(id);
-    if (found == running_.end()) return;
-    const auto handle = found->second;
-    running_.erase(found);
-    handle.destroy();
-    if (running_.empty()) emptied_.wake_all();
+    if (Root* const root = running_.find(id)) destroy(*root);
   });
 }
 
 void TaskScope::cancel_all() {
-  std::vector<Id> ids;
-  ids.reserve(running_.size());
-  for (const auto& [id, handle] : running_) ids.push_back(id);
-  for (const Id id : ids) cancel(id);
+  for (const Root& root : oldest_first_) cancel(root.id());
 }
 
-void TaskScope::ended(Id id) {
-  running_.erase(id);
+void TaskScope::take_out(Root& root) {
+  running_.erase(root);
+  root.unlink();
   if (running_.empty()) emptied_.wake_all();
+}
+
+void TaskScope::destroy(Root& root) {
+  take_out(root);
+  root.handle().destroy();
 }
 
 Task<bool> TaskScope::join(Deadline deadline) {

@@ -3,9 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
 
 #include "bus/event_loop.hpp"
+#include "bus/id_table.hpp"
+#include "bus/intrusive_list.hpp"
 #include "bus/task.hpp"
 
 namespace caisson {
@@ -17,7 +18,7 @@ class TaskScope {
  public:
   using Id = std::uint64_t;
 
-  explicit TaskScope(EventLoop& loop) : loop_(loop) {}
+  explicit TaskScope(EventLoop& loop);
   TaskScope(const TaskScope&) = delete;
   TaskScope& operator=(const TaskScope&) = delete;
   ~TaskScope();
@@ -35,13 +36,15 @@ class TaskScope {
   Task<bool> join(Deadline deadline);
 
  private:
+  /// The outermost coroutine of a spawned task.
   struct Root;
-  static Root start(TaskScope& scope, Id id, Task<void> task);
-  void ended(Id id);
+  void take_out(Root& root);
+  void destroy(Root& root);
 
   EventLoop& loop_;
   Id next_id_ = 1;
-  std::unordered_map<Id, std::coroutine_handle<>> running_;
+  IdTable<Root> running_;
+  IntrusiveList<Root> oldest_first_;
   WaitQueue emptied_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bus/inproc_lane.hpp"
+#include "bus/shm_lane.hpp"
 
 namespace caisson {
 
@@ -43,15 +44,6 @@ class InprocListener final : public LaneListener {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-namespace {
-
-Error no_shared_memory_yet(const Address& address) {
-  return {Errc::kUnimplemented,
-          "the shared-memory lane is not part of this version: " + address.text() + " (use ipc://PATH)"};
-}
-
-}  // namespace
-
 ZmqContext& Transport::zmq() {
   if (!zmq_) zmq_.emplace(loop_);
   return *zmq_;
@@ -59,7 +51,9 @@ ZmqContext& Transport::zmq() {
 
 Result<std::unique_ptr<LaneListener>> Transport::make_listener(std::string_view text) {
   ASSIGN(Address address, parse_address(text));
-  if (address.scheme == Address::Scheme::kShm) return no_shared_memory_yet(address);
+  if (address.scheme == Address::Scheme::kShm) {
+    return make_shm_listener(loop_, std::move(address.rest), spin_);
+  }
   if (address.scheme == Address::Scheme::kInproc) {
     return std::unique_ptr<LaneListener>(std::make_unique<InprocListener>(*this, std::move(address)));
   }
@@ -68,7 +62,7 @@ Result<std::unique_ptr<LaneListener>> Transport::make_listener(std::string_view 
 
 Result<std::unique_ptr<Lane>> Transport::connect(std::string_view text) {
   ASSIGN(const Address address, parse_address(text));
-  if (address.scheme == Address::Scheme::kShm) return no_shared_memory_yet(address);
+  if (address.scheme == Address::Scheme::kShm) return connect_shm(loop_, address.rest, spin_);
   if (address.scheme != Address::Scheme::kInproc) return connect_zmq(loop_, zmq(), address);
   const auto found = inproc_.find(address.rest);
   if (found == inproc_.end()) return Error{Errc::kUnavailable, "nobody listens on " + address.text()};

@@ -10,6 +10,7 @@
 #include "bus/event_loop.hpp"
 #include "bus/lane.hpp"
 #include "bus/result.hpp"
+#include "bus/shm_spin.hpp"
 #include "bus/zmq_lane.hpp"
 
 namespace caisson {
@@ -18,11 +19,11 @@ namespace caisson {
 /// loop, owned by main; dies before the loop and after its inproc listeners. Starts ZeroMQ's threads with the
 /// first address that needs them.
 ///
-/// Errors of both functions: kInvalidArgument (the text is no address), kUnimplemented (`shm://`),
-/// kResourceExhausted (descriptors).
+/// Errors of both functions: kInvalidArgument (the text is no address), kResourceExhausted (descriptors,
+/// memory).
 class Transport {
  public:
-  explicit Transport(EventLoop& loop) : loop_(loop) {}
+  explicit Transport(EventLoop& loop, Spin spin = Spin::kAuto) : loop_(loop), spin_(spin) {}
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
 
@@ -37,6 +38,7 @@ class Transport {
   ZmqContext& zmq();
 
   EventLoop& loop_;
+  Spin spin_;
   std::optional<ZmqContext> zmq_;
   std::map<std::string, class InprocListener*> inproc_;
 };

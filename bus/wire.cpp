@@ -1,6 +1,8 @@
 #include "bus/wire.hpp"
 
+#include <array>
 #include <string>
+#include <vector>
 
 namespace caisson {
 
@@ -9,20 +11,33 @@ namespace {
 using flatbuffers::FlatBufferBuilder;
 using flatbuffers::Offset;
 using flatbuffers::String;
+using flatbuffers::uoffset_t;
 
 Offset<String> string_or_none(FlatBufferBuilder& builder, std::string_view value) {
   return value.empty() ? Offset<String>() : builder.CreateString(value.data(), value.size());
 }
 
-Offset<Fields::Vector> fields_or_none(FlatBufferBuilder& builder, std::span<const Field> fields) {
+Offset<Fields::Vector> fields_or_none(FlatBufferBuilder& builder, const FieldSpan& fields) {
   if (fields.empty()) return {};
-  std::vector<Offset<String>> strings;
-  strings.reserve(fields.size() * 2);
-  for (const Field& field : fields) {
-    strings.push_back(builder.CreateString(field.name.data(), field.name.size()));
-    strings.push_back(builder.CreateString(field.value.data(), field.value.size()));
+  std::array<Offset<String>, 32> few;  // more than these take memory from the heap
+  std::vector<Offset<String>> many;
+  const std::size_t count = fields.size() * 2;
+  if (count > few.size()) many.resize(count);
+  Offset<String>* const strings = many.empty() ? few.data() : many.data();
+  std::size_t written = 0;
+  for (const Field field : fields) {
+    strings[written++] = builder.CreateString(field.name.data(), field.name.size());
+    strings[written++] = builder.CreateString(field.value.data(), field.value.size());
   }
-  return builder.CreateVector(strings);
+  // As CreateVector() would, without its work for each: an element holds how far its string lies behind it.
+  std::uint8_t* elements = nullptr;
+  const auto vector = builder.CreateUninitializedVector(count, sizeof(uoffset_t), &elements);
+  const uoffset_t first = vector - static_cast<uoffset_t>(sizeof(uoffset_t));
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto before = static_cast<uoffset_t>(i * sizeof(uoffset_t));
+    flatbuffers::WriteScalar(elements + before, first - before - strings[i].o);
+  }
+  return Offset<Fields::Vector>(vector);
 }
 
 bool in_pairs(const Fields::Vector* vector) { return vector == nullptr || vector->size() % 2 == 0; }

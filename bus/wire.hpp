@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "bus/result.hpp"
@@ -44,6 +46,57 @@ struct Field {
   std::string_view value;
 };
 
+/// A view of names and values that somebody else keeps: of Fields or of pairs of strings.
+class FieldSpan {
+ public:
+  using Pair = std::pair<std::string, std::string>;
+
+  FieldSpan() = default;
+  template <class Range>
+  requires std::is_convertible_v<const Range&, std::span<const Field>> FieldSpan(const Range& fields)
+      : FieldSpan(std::span<const Field>(fields)) {}
+  template <class Range>
+  requires std::is_convertible_v<const Range&, std::span<const Pair>> FieldSpan(const Range& pairs)
+      : FieldSpan(std::span<const Pair>(pairs)) {}
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] Field operator[](std::size_t index) const {
+    return are_pairs_ ? Field(static_cast<const Pair*>(first_)[index]) : static_cast<const Field*>(first_)[index];
+  }
+
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Field;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const Field*;
+    using reference = Field;
+
+    Iterator(const FieldSpan& span, std::size_t index) : span_(&span), index_(index) {}
+    Field operator*() const { return (*span_)[index_]; }
+    Iterator& operator++() {
+      ++index_;
+      return *this;
+    }
+    bool operator==(const Iterator& other) const { return index_ == other.index_; }
+
+   private:
+    const FieldSpan* span_;
+    std::size_t index_;
+  };
+  [[nodiscard]] Iterator begin() const { return {*this, 0}; }
+  [[nodiscard]] Iterator end() const { return {*this, size_}; }
+
+ private:
+  explicit FieldSpan(std::span<const Field> fields) : first_(fields.data()), size_(fields.size()) {}
+  explicit FieldSpan(std::span<const Pair> pairs) : first_(pairs.data()), size_(pairs.size()), are_pairs_(true) {}
+
+  const void* first_ = nullptr;
+  std::size_t size_ = 0;
+  bool are_pairs_ = false;
+};
+
 /// The request's identity for ledgers; all zero where a request has none.
 struct RequestId {
   std::uint64_t incarnation = 0;
@@ -74,9 +127,9 @@ struct Envelope {
   std::string_view query;
   std::string_view traceparent;
   std::string_view tracestate;
-  std::span<const Field> parameters;
-  std::span<const Field> headers;
-  std::span<const Field> trailers;
+  FieldSpan parameters;
+  FieldSpan headers;
+  FieldSpan trailers;
 };
 
 /// Writes the envelope with `builder` (cleared first); the bytes are valid until its next use.

@@ -74,6 +74,27 @@ TEST(WireTest, FieldsAreFoundWithoutRegardToCase) {
   EXPECT_FALSE(headers.has("eta"));
 }
 
+TEST(WireTest, PairsOfStringsAreEncodedFromWhereTheyLie) {
+  // Some and more than an encoder has room for at first.
+  for (const std::size_t count : {1u, 3u, 16u, 17u, 100u}) {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (std::size_t i = 0; i < count; ++i) {
+      pairs.emplace_back("name-" + std::to_string(i), std::string(i % 9, 'v') + std::to_string(i));
+    }
+    Envelope envelope;
+    envelope.kind = wire::Kind::Reply;
+    envelope.headers = pairs;
+    Bytes bytes = encoded(envelope);
+
+    const auto read = verify_envelope(bytes.span());
+
+    ASSERT_TRUE(read) << read.error().message;
+    std::vector<std::pair<std::string, std::string>> got;
+    for (const Field field : Fields((*read)->headers())) got.emplace_back(field.name, field.value);
+    EXPECT_EQ(got, pairs);
+  }
+}
+
 TEST(WireTest, EveryTruncationIsRefused) {
   Bytes bytes = request();
   const std::size_t size = bytes.span().size();

@@ -105,6 +105,7 @@ Socket::Socket(EventLoop& loop, std::shared_ptr<ZmqContext::State> context, std:
 
 Result<std::unique_ptr<Socket>> Socket::open(EventLoop& loop, std::shared_ptr<ZmqContext::State> context, int type,
                                              std::function<void()> activity) {
+  TRY(context->loaded);
   if (context->context == nullptr) return Error{Errc::kResourceExhausted, "no ZeroMQ context"};
   if (!context->returned->attach(loop)) {
     return Error{Errc::kFailedPrecondition, "a ZeroMQ context serves one event loop only"};

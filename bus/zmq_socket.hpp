@@ -1,7 +1,5 @@
 #pragma once
 
-#include <zmq.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -13,6 +11,7 @@
 #include "bus/event_loop.hpp"
 #include "bus/lane.hpp"
 #include "bus/zmq_lane.hpp"
+#include "bus/zmq_library.hpp"
 
 /// What both ends of a ZeroMQ lane are made of. Included by the zmq_*.cpp files only.
 namespace caisson::zmq {
@@ -172,8 +171,9 @@ namespace caisson {
 
 struct ZmqContext::State {
   std::shared_ptr<zmq::ReturnedMemory> returned = std::make_shared<zmq::ReturnedMemory>();
-  // After the member above: its end waits for the I/O thread, which gives memory back until then.
-  std::unique_ptr<void, zmq::ContextDeleter> context{zmq_ctx_new()};
+  Result<void> loaded = zmq::load_library();
+  // After the members above: its end waits for the I/O thread, which gives memory back until then.
+  std::unique_ptr<void, zmq::ContextDeleter> context{loaded ? zmq::zmq_ctx_new() : nullptr};
   std::uint64_t next_monitor = 1;
 };
 

@@ -91,6 +91,7 @@ Result<std::string> stop_command(const std::string& run_dir) {
     if (end_left_behind(run_dir, name)) ++ended;
   }
   if (end_left_behind(run_dir, "config")) ++ended;
+  if (end_left_behind(run_dir, std::string(kInProcess))) ++ended;
   if (ended == 0) return std::move(client).error();
   return fmt::format("no caisson up was running; {} processes it had left were stopped\n", ended);
 }

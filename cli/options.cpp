@@ -80,7 +80,7 @@ void add_door_flags(CLI::App& up, App& app) {
       ->group(group);
 }
 
-void add_up_flags(CLI::App& up, UpOptions& options, bool& in_process) {
+void add_up_flags(CLI::App& up, UpOptions& options) {
   add_app_flags(up, options.app);
   add_door_flags(up, options.app);
   up.add_option("--apps", options.apps_file, "YAML or JSON list of apps, followed while it runs");
@@ -94,14 +94,17 @@ void add_up_flags(CLI::App& up, UpOptions& options, bool& in_process) {
   up.add_flag("--log-as-json", options.log_as_json, "Log JSON lines");
   up.add_option("--run-dir", options.run_dir, "Folder of sockets and pid files")->capture_default_str();
   up.add_option("--data-dir", options.data_dir, "Folder of what must survive")->capture_default_str();
-  up.add_option("--transport", options.transport, "Lanes between the processes: ipc or tcp")->capture_default_str();
+  up.add_option("--transport", options.transport, "Lanes between the processes: shm, ipc or tcp")
+      ->capture_default_str();
   up.add_option("--admin-port,--metrics-port", options.admin_port, "Port of /metrics and /status; 0: a free one")
       ->capture_default_str();
   up.add_option("--dapr-graceful-shutdown-seconds", options.graceful_shutdown_seconds,
                 "Longest time to finish what runs")
       ->check(CLI::Range(0U, 3600U))
       ->capture_default_str();
-  up.add_flag("--in-process", in_process, "All capabilities in one process");
+  up.add_flag("--in-process", options.in_process,
+              "Gateway and all capabilities in one process: nothing is apart from anything, to measure what that costs")
+      ->excludes("--transport");
 }
 
 Parsed refused(const std::string& why) {
@@ -118,7 +121,6 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   options.run_dir = default_run_dir();
   options.up.run_dir = default_run_dir();
   options.up.data_dir = default_data_dir();
-  bool in_process = false;
 
   CLI::App caisson("Caisson: an application runtime with Dapr's APIs, each capability in a process of its own.",
                    "caisson");
@@ -135,7 +137,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   CLI::App* const stop = caisson.add_subcommand("stop", "End the runtime gracefully");
   CLI::App* const health =
       caisson.add_subcommand("health", "GET a path of a port on this host; exit code 0 where the answer is 2xx");
-  add_up_flags(*up, options.up, in_process);
+  add_up_flags(*up, options.up);
   for (CLI::App* command : {status, restart, stop}) {
     command->add_option("--run-dir", options.run_dir, "Folder given to `caisson up`")->capture_default_str();
   }
@@ -166,7 +168,6 @@ Parsed parse_command_line(int argc, const char* const* argv) {
     return refused(what.substr(0, what.find('\n')) + " (caisson --help)");
   }
 
-  if (in_process) return refused("--in-process: this build cannot run the capabilities in one process yet");
   if (up->parsed() && options.up.data_dir.empty()) return refused("HOME is not set, so give --data-dir");
   options.command = status->parsed()    ? Command::kStatus
                     : restart->parsed() ? Command::kRestart

@@ -21,7 +21,9 @@ struct UpOptions {
   std::string log_file;  // empty: stderr
   std::string run_dir;
   std::string data_dir;
-  std::string transport = "ipc";
+  std::string transport = "shm";
+  /// Gateway and all capabilities in one process; `transport` says nothing then.
+  bool in_process = false;
   std::uint16_t admin_port = 9090;
   std::string admin_address = "127.0.0.1";
   std::uint32_t graceful_shutdown_seconds = 5;

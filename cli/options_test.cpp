@@ -21,7 +21,7 @@ TEST(OptionsTest, UpHasDaprdsDefaults) {
   EXPECT_EQ(parsed.options.up.app.http_port, 3500);
   EXPECT_EQ(parsed.options.up.app.grpc_port, 50001);
   EXPECT_EQ(parsed.options.up.app.app_max_concurrency, -1);
-  EXPECT_EQ(parsed.options.up.transport, "ipc");
+  EXPECT_EQ(parsed.options.up.transport, "shm");
   EXPECT_TRUE(parsed.options.up.resources_paths.empty());
 }
 
@@ -79,8 +79,11 @@ TEST(OptionsTest, AWrongFlagIsOneClearLineAndExitCodeOne) {
   }
 }
 
-TEST(OptionsTest, InProcessIsRefusedInThisBuild) {
-  EXPECT_THAT(parse({"up", "--in-process", "--data-dir", "/d"}).text, HasSubstr("cannot run the capabilities"));
+TEST(OptionsTest, InProcessIsTakenAndHasNoTransport) {
+  EXPECT_TRUE(parse({"up", "--in-process", "--data-dir", "/d"}).options.up.in_process);
+  EXPECT_FALSE(parse({"up", "--data-dir", "/d"}).options.up.in_process);
+  EXPECT_THAT(parse({"up", "--in-process", "--transport", "ipc", "--data-dir", "/d"}).text,
+              HasSubstr("--transport excludes --in-process"));
 }
 
 TEST(OptionsTest, VersionAndHelpArePrintedWithExitCodeZero) {

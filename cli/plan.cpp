@@ -38,11 +38,8 @@ Result<std::uint16_t> try_port(std::uint16_t port) {
 }
 
 Result<void> check_transport(const std::string& transport) {
-  if (transport == "ipc" || transport == "tcp") return ok();
-  if (transport == "shm") {
-    return Error{Errc::kUnimplemented, "--transport shm: this build has no shared-memory lane yet; use ipc or tcp"};
-  }
-  return Error{Errc::kInvalidArgument, fmt::format("--transport {}: use ipc or tcp", transport)};
+  if (transport == "shm" || transport == "ipc" || transport == "tcp") return ok();
+  return Error{Errc::kInvalidArgument, fmt::format("--transport {}: use shm, ipc or tcp", transport)};
 }
 
 }  // namespace
@@ -70,14 +67,16 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
   plan.options_ = std::move(options);
   plan.program_dir_ = std::move(program_dir);
   plan.environment_ = std::move(environment);
-  for (const std::string& name : capabilities()) {
-    const std::string program = plan.capability(name).program;
-    if (::access(program.c_str(), X_OK) != 0) {
-      return Error{Errc::kFailedPrecondition, fmt::format("{} is missing; build it first", program)};
-    }
+  std::vector<std::string> programs;
+  if (plan.options_.in_process) {
+    programs.push_back(plan.in_process().program);
+  } else {
+    for (const std::string& name : capabilities()) programs.push_back(plan.capability(name).program);
+    programs.push_back(plan.gateway().program);
   }
-  if (::access(plan.gateway().program.c_str(), X_OK) != 0) {
-    return Error{Errc::kFailedPrecondition, fmt::format("{} is missing; build it first", plan.gateway().program)};
+  for (const std::string& program : programs) {
+    if (::access(program.c_str(), X_OK) == 0) continue;
+    return Error{Errc::kFailedPrecondition, fmt::format("{} is missing; build it first", program)};
   }
   return plan;
 }
@@ -85,7 +84,7 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
 std::string Plan::bus_address(const std::string& process) const {
   const auto port = bus_ports_.find(process);  // a compartment has none: it came when the ports were given out
   if (port != bus_ports_.end()) return fmt::format("tcp://127.0.0.1:{}", port->second);
-  return fmt::format("ipc://{}/{}/bus.sock", options_.run_dir, process);
+  return fmt::format("{}://{}/{}/bus.sock", local_transport(), options_.run_dir, process);
 }
 
 ProcessSpec Plan::gateway() const {
@@ -94,26 +93,53 @@ ProcessSpec Plan::gateway() const {
   spec.program = program_dir_ + "/caisson-gateway";
   spec.environment = environment_for("gateway", environment_, named_in_configuration_);
   spec.ends_with_parent = options_.as_daprd;
-  spec.arguments = {"--run-dir",
-                    options_.run_dir,
-                    "--apps",
-                    apps_json_path(),
-                    "--admin-port",
-                    fmt::format("{}", options_.admin_port),
-                    "--admin-listen-address",
-                    options_.admin_address,
-                    "--log-level",
-                    options_.log_level,
-                    "--dapr-graceful-shutdown-seconds",
-                    fmt::format("{}", options_.graceful_shutdown_seconds),
-                    "--compartments-file",
-                    compartments_path()};
-  if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
+  spec.arguments = gateway_arguments();
+  spec.arguments.insert(spec.arguments.end(),
+                        {"--transport", local_transport(), "--compartments-file", compartments_path()});
   for (const auto& [name, port] : bus_ports_) {
     spec.arguments.emplace_back("--bus-address");
     spec.arguments.push_back(fmt::format("{}={}", name, bus_address(name)));
   }
   return spec;
+}
+
+/// What it needs of the gateway's environment, the tokens, is in the list of apps; of the others' it gets
+/// what any of them would.
+ProcessSpec Plan::in_process() const {
+  ProcessSpec spec;
+  spec.name = kInProcess;
+  spec.program = program_dir_ + "/caisson-in-process";
+  spec.environment = environment_for("state", environment_, named_in_configuration_);
+  spec.environment.merge(environment_for("config", environment_, named_in_configuration_));
+  spec.ends_with_parent = options_.as_daprd;
+  spec.arguments = gateway_arguments();
+  spec.arguments.insert(spec.arguments.end(), {"--data-dir", options_.data_dir});
+  add_resources_to(spec.arguments);
+  return spec;
+}
+
+std::vector<std::string> Plan::gateway_arguments() const {
+  std::vector<std::string> arguments = {"--run-dir",
+                                        options_.run_dir,
+                                        "--apps",
+                                        apps_json_path(),
+                                        "--admin-port",
+                                        fmt::format("{}", options_.admin_port),
+                                        "--admin-listen-address",
+                                        options_.admin_address,
+                                        "--log-level",
+                                        options_.log_level,
+                                        "--dapr-graceful-shutdown-seconds",
+                                        fmt::format("{}", options_.graceful_shutdown_seconds)};
+  if (options_.log_as_json) arguments.emplace_back("--log-as-json");
+  return arguments;
+}
+
+void Plan::add_resources_to(std::vector<std::string>& arguments) const {
+  for (const std::string& path : options_.resources_paths) {
+    arguments.insert(arguments.end(), {"--resources-path", path});
+  }
+  for (const std::string& file : options_.configs) arguments.insert(arguments.end(), {"--config", file});
 }
 
 ProcessSpec Plan::process(const std::string& name, const std::string& capability) const {
@@ -155,14 +181,7 @@ ProcessSpec Plan::capability(const std::string& name) const {
   ProcessSpec spec = process(name, name);
   if (name == "config") {
     spec.arguments.insert(spec.arguments.end(), {"--compartments-file", compartments_path()});
-    for (const std::string& path : options_.resources_paths) {
-      spec.arguments.emplace_back("--resources-path");
-      spec.arguments.push_back(path);
-    }
-    for (const std::string& file : options_.configs) {
-      spec.arguments.emplace_back("--config");
-      spec.arguments.push_back(file);
-    }
+    add_resources_to(spec.arguments);
   }
   return spec;
 }

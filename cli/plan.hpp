@@ -13,6 +13,9 @@
 
 namespace caisson::cli {
 
+/// Name of the process of --in-process, for status, restart and its pid file.
+inline constexpr std::string_view kInProcess = "in-process";
+
 /// Which processes `caisson up` starts, and how: everything about a process that is known before it
 /// runs. No process is started here.
 class Plan {
@@ -25,6 +28,8 @@ class Plan {
   [[nodiscard]] static std::vector<std::string> capabilities();
 
   [[nodiscard]] ProcessSpec gateway() const;
+  /// The one process of --in-process.
+  [[nodiscard]] ProcessSpec in_process() const;
   [[nodiscard]] ProcessSpec capability(const std::string& name) const;
   /// The process of a compartment: caisson-CAPABILITY-DRIVER where one is installed for any of its
   /// types CAPABILITY.DRIVER, else the capability's own program. kNotFound: no such capability.
@@ -40,8 +45,12 @@ class Plan {
 
  private:
   Plan() = default;
+  /// The lane of processes that have no port: that of the flag, and ipc beside tcp.
+  [[nodiscard]] std::string local_transport() const { return options_.transport == "shm" ? "shm" : "ipc"; }
   [[nodiscard]] std::string bus_address(const std::string& process) const;
   [[nodiscard]] ProcessSpec process(const std::string& name, const std::string& capability) const;
+  [[nodiscard]] std::vector<std::string> gateway_arguments() const;
+  void add_resources_to(std::vector<std::string>& arguments) const;
 
   UpOptions options_;
   std::string program_dir_;

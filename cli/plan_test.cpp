@@ -44,7 +44,7 @@ TEST_F(PlanTest, ACapabilityIsGivenItsSocketItsFolderAndItsName) {
   ASSERT_TRUE(plan) << plan.error().message;
   const ProcessSpec state = plan->capability("state");
   EXPECT_EQ(state.program, dir / "caisson-state");
-  EXPECT_EQ(state.arguments, (std::vector<std::string>{"--connect", "ipc:///run/r/state/bus.sock", "--run-dir",
+  EXPECT_EQ(state.arguments, (std::vector<std::string>{"--connect", "shm:///run/r/state/bus.sock", "--run-dir",
                                                        "/run/r", "--data-dir", "/var/d/state", "--instance", "state",
                                                        "--log-level", "info", "--drain-seconds", "5"}));
 }
@@ -66,7 +66,7 @@ TEST_F(PlanTest, ACompartmentIsGivenASocketAndANameOfItsOwnAndTheCapabilitysData
   EXPECT_EQ(spec->name, "state.b");
   EXPECT_EQ(spec->program, dir / "caisson-state");
   EXPECT_EQ(spec->arguments,
-            (std::vector<std::string>{"--connect", "ipc:///run/r/state.b/bus.sock", "--run-dir", "/run/r", "--data-dir",
+            (std::vector<std::string>{"--connect", "shm:///run/r/state.b/bus.sock", "--run-dir", "/run/r", "--data-dir",
                                       "/var/d/state", "--instance", "state.b", "--log-level", "info", "--drain-seconds",
                                       "5", "--compartment=b"}));
 }
@@ -105,15 +105,57 @@ TEST_F(PlanTest, OverTcpGatewayAndCapabilityAreGivenTheSameAddress) {
   const std::string address = plan->capability("state").arguments[1];
   EXPECT_THAT(address, testing::MatchesRegex("tcp://127.0.0.1:[0-9]+"));
   EXPECT_THAT(plan->gateway().arguments, Contains("state=" + address));
+  // A compartment comes when the ports are given out.
+  EXPECT_EQ(plan->compartment({"state", "b", {"state.sqlite"}, {"cart"}})->arguments[1],
+            "ipc:///run/r/state.b/bus.sock");
+  EXPECT_THAT(plan->gateway().arguments, Contains("ipc"));
 }
 
-TEST_F(PlanTest, SharedMemoryIsRefusedInThisBuild) {
-  options.transport = "shm";
+TEST_F(PlanTest, WithoutPortsGatewayAndCapabilityAreGivenTheSameLane) {
+  for (const std::string transport : {"shm", "ipc"}) {
+    options.transport = transport;
+
+    const auto plan = make();
+
+    ASSERT_TRUE(plan) << plan.error().message;
+    EXPECT_EQ(plan->capability("state").arguments[1], transport + ":///run/r/state/bus.sock");
+    EXPECT_EQ(plan->compartment({"state", "b", {"state.sqlite"}, {"cart"}})->arguments[1],
+              transport + ":///run/r/state.b/bus.sock");
+    const std::vector<std::string> arguments = plan->gateway().arguments;
+    const auto flag = std::ranges::find(arguments, "--transport");
+    ASSERT_NE(flag, arguments.end());
+    EXPECT_EQ(*(flag + 1), transport);
+  }
+}
+
+TEST_F(PlanTest, AnUnknownTransportIsRefusedWithTheOnesThereAre) {
+  options.transport = "pigeon";
 
   const auto plan = make();
 
   ASSERT_FALSE(plan);
-  EXPECT_THAT(plan.error().message, HasSubstr("no shared-memory lane yet"));
+  EXPECT_EQ(plan.error().message, "--transport pigeon: use shm, ipc or tcp");
+}
+
+TEST_F(PlanTest, TheOneProcessIsGivenWhatGatewayAndConfigAreGivenAndNoToken) {
+  options.in_process = true;
+  const std::string own = dir / "caisson-in-process";
+  EXPECT_THAT(make().error().message, HasSubstr("caisson-in-process is missing"));
+  ASSERT_TRUE(write_file(own, ""));
+  ASSERT_EQ(::chmod(own.c_str(), 0700), 0);
+  ::unlink((dir / "caisson-state").c_str());  // not needed
+
+  const auto plan = make({{"REDIS", "r"}, {"DAPR_API_TOKEN", "t"}, {"APP_API_TOKEN", "t"}, {"PATH", "/bin"}});
+
+  ASSERT_TRUE(plan) << plan.error().message;
+  const ProcessSpec spec = plan->in_process();
+  EXPECT_EQ(spec.name, "in-process");
+  EXPECT_EQ(spec.program, own);
+  EXPECT_EQ(spec.arguments, (std::vector<std::string>{"--run-dir", "/run/r", "--apps", "/run/r/apps.json",
+                                                      "--admin-port", "9090", "--admin-listen-address", "127.0.0.1",
+                                                      "--log-level", "info", "--dapr-graceful-shutdown-seconds", "5",
+                                                      "--data-dir", "/var/d", "--resources-path", "/res"}));
+  EXPECT_EQ(spec.environment, (Environment{{"PATH", "/bin"}, {"REDIS", "r"}}));
 }
 
 TEST_F(PlanTest, AMissingBinaryIsNamed) {

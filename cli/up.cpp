@@ -54,21 +54,18 @@ class Runtime {
   Result<void> start() {
     const UpOptions& options = plan_.options();
     TRY(write_file(plan_.apps_json_path(), apps_to_json(plan_.apps())));
-    for (const std::string& name : Plan::capabilities()) TRY(install_manifest(name));
+    if (!options.in_process) {
+      for (const std::string& name : Plan::capabilities()) TRY(install_manifest(name));
+    }
     TRY(control_.listen(options.run_dir + "/caisson.sock"));
     if (!options.apps_file.empty()) {
       const std::string folder = options.apps_file.substr(0, options.apps_file.find_last_of('/'));
       TRY(apps_file_.start({folder.empty() ? "/" : folder}));
     }
-    TRY(compartments_.watch());
+    if (!options.in_process) TRY(compartments_.watch());
     TRY(watch_signals());
     // From here on nothing fails: no process is left behind by a start that was given up.
-    supervisor_.add(plan_.capability("config"));
-    supervisor_.add(plan_.gateway(), /*ends_the_runtime=*/true);
-    for (const std::string& name : Plan::capabilities()) {
-      if (name != "config") supervisor_.add(plan_.capability(name));
-    }
-    compartments_.start();
+    tasks_.spawn(options.in_process ? start_one_process() : start_processes());
     if (options.as_daprd) tasks_.spawn(follow_startup());
     return ok();
   }
@@ -87,6 +84,27 @@ class Runtime {
       return Error{manifest.error().code, fmt::format("the manifest of {}: {}", name, manifest.error().message)};
     }
     return write_file(fmt::format("{}/manifests/{}.json", plan_.options().run_dir, name), text);
+  }
+
+  Task<void> start_processes() {
+    co_await supervisor_.remove(std::string(kInProcess));
+    if (ending_) co_return;
+    supervisor_.add(plan_.capability("config"));
+    supervisor_.add(plan_.gateway(), /*ends_the_runtime=*/true);
+    for (const std::string& name : Plan::capabilities()) {
+      if (name != "config") supervisor_.add(plan_.capability(name));
+    }
+    compartments_.start();
+  }
+
+  /// Ends first what an earlier, killed `caisson up` left of processes that are not wanted now.
+  Task<void> start_one_process() {
+    std::vector<std::string> others = compartments_in(plan_.options().run_dir);
+    others.emplace_back("gateway");
+    for (const std::string& name : Plan::capabilities()) others.push_back(name);
+    for (const std::string& name : others) co_await supervisor_.remove(name);
+    if (ending_) co_return;
+    supervisor_.add(plan_.in_process(), /*ends_the_runtime=*/true);
   }
 
   void reread_apps() {
@@ -108,6 +126,12 @@ class Runtime {
 
   Task<std::string> answer(ControlRequest request) {
     if (request.verb == Verb::kStop) end(0);
+    if (request.verb == Verb::kRestart && plan_.options().in_process && request.name != kInProcess) {
+      co_return error_json({Errc::kFailedPrecondition,
+                            fmt::format("{} is not a process of its own here (--in-process): it cannot be restarted "
+                                        "alone; `caisson restart {}` restarts everything",
+                                        request.name, kInProcess)});
+    }
     if (request.verb == Verb::kRestart) {
       const auto restarted = co_await supervisor_.restart(request.name);
       if (!restarted) co_return error_json(restarted.error());

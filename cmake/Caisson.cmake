@@ -35,6 +35,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(caisson_options INTERFACE -Wno-missing-field-initializers -Wno-maybe-uninitialized -Wno-restrict
     -Wno-stringop-overread -Wno-array-bounds -Wno-mismatched-new-delete)
 endif()
+# A program loads only the libraries it calls, and holds only the functions that something refers to.
+add_link_options(-Wl,--as-needed -Wl,--gc-sections)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_options(caisson_options INTERFACE -O2 -g1)
 endif()

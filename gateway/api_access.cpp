@@ -1,7 +1,5 @@
 #include "gateway/api_access.hpp"
 
-#include <algorithm>
-
 #include "net/http_headers.hpp"
 
 namespace caisson::gateway {
@@ -22,11 +20,13 @@ bool same_token(std::string_view given, std::string_view expected) {
 
 /// Headers that end here: they concern this connection, or are carried in a field of their own.
 bool ends_here(std::string_view name, bool streamed) {
-  constexpr std::string_view kNames[] = {kTokenHeader, "traceparent", "tracestate", "expect"};
   if (net::is_connection_header(name)) return true;
+  const auto is = [name](std::string_view other) {
+    return name.size() == other.size() && equal_ignoring_case(name, other);
+  };
   // Of a streamed body the length is the one thing that cannot be told from the frame.
-  if (!streamed && equal_ignoring_case(name, "content-length")) return true;
-  return std::ranges::any_of(kNames, [&](std::string_view other) { return equal_ignoring_case(name, other); });
+  if (!streamed && is("content-length")) return true;
+  return is(kTokenHeader) || is("traceparent") || is("tracestate") || is("expect");
 }
 
 }  // namespace
@@ -35,16 +35,14 @@ bool is_authenticated(const AppConfig& app, const RequestHead& head) {
   return app.api_token.empty() || same_token(head.header(kTokenHeader), app.api_token);
 }
 
-std::vector<Field> crossing_headers(const RequestHead& head, bool streamed) {
-  std::vector<Field> headers;
-  headers.reserve(head.fields.size());
+void take_crossing_headers(const RequestHead& head, bool streamed, std::vector<Field>& headers) {
+  headers.clear();
   const std::string_view connection = head.header("connection");
   for (const Field& field : head.fields) {
     if (ends_here(field.name, streamed)) continue;
     if (!connection.empty() && net::has_token(connection, field.name)) continue;
     headers.push_back(field);
   }
-  return headers;
 }
 
 }  // namespace caisson::gateway

@@ -13,8 +13,9 @@ namespace caisson::gateway {
 /// It carries the app's token, or the app asks for none.
 bool is_authenticated(const AppConfig& app, const RequestHead& head);
 
-/// The headers that go on to the capability. Those that concern this connection end here, and those
-/// that an envelope has a field for; of a body that comes whole, its length too.
-std::vector<Field> crossing_headers(const RequestHead& head, bool streamed);
+/// Makes `headers`, whose memory is used again, those that go on to the capability. Those that concern
+/// this connection end here, and those that an envelope has a field for; of a body that comes whole, its
+/// length too. They point into `head`.
+void take_crossing_headers(const RequestHead& head, bool streamed, std::vector<Field>& headers);
 
 }  // namespace caisson::gateway

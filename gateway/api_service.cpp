@@ -21,7 +21,7 @@ Admission ApiService::admit(HttpRequest& request) {
   const RequestHead& head = *request.head;
   Admission admission;
   request.trace.size = 0;
-  request.table = routing_.table;
+  if (request.table != routing_.table) request.table = routing_.table;
   const Result<void> found = request.table->find(head.method, head.path, request.match);
   const RouteEntry* const entry = request.match.entry();
   const bool open = found && entry != nullptr && entry->route->open;
@@ -62,8 +62,8 @@ Admission ApiService::admit(HttpRequest& request) {
   return admission;
 }
 
-/// The views in it last as long as the request and `headers`.
-RoutedRequest ApiService::routed(const HttpRequest& request, std::span<const Field> headers) const {
+/// The views in it last as long as the request.
+RoutedRequest ApiService::routed(const HttpRequest& request) const {
   const RequestHead& head = *request.head;
   const RouteEntry& entry = *request.match.entry();
   RoutedRequest routed;
@@ -79,20 +79,20 @@ RoutedRequest ApiService::routed(const HttpRequest& request, std::span<const Fie
   envelope.traceparent = request.trace.size != 0 ? request.trace.traceparent() : head.header("traceparent");
   envelope.tracestate = head.header("tracestate");
   envelope.parameters = request.match.parameters();
-  envelope.headers = headers;
+  envelope.headers = request.headers;
   return routed;
 }
 
 Task<HttpAnswer> ApiService::serve(HttpRequest& request, Buffer body) {
-  const std::vector<Field> headers = crossing_headers(*request.head, false);
-  const RoutedRequest routed_request = routed(request, headers);
+  take_crossing_headers(*request.head, false, request.headers);
+  const RoutedRequest routed_request = routed(request);
   Answer given = co_await dispatch_.call(routed_request, std::move(body));
   co_return answer(request, std::move(given));
 }
 
 Task<Opened> ApiService::open(HttpRequest& request, Buffer first) {
-  const std::vector<Field> headers = crossing_headers(*request.head, true);
-  const RoutedRequest routed_request = routed(request, headers);
+  take_crossing_headers(*request.head, true, request.headers);
+  const RoutedRequest routed_request = routed(request);
   co_return co_await dispatch_.open(routed_request, std::move(first));
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <span>
 #include <string>
 
 #include "gateway/app_config.hpp"
@@ -24,7 +23,7 @@ class ApiService final : public HttpService {
   Task<HttpAnswer> reply(HttpRequest& request, Opened& opened) override;
 
  private:
-  [[nodiscard]] RoutedRequest routed(const HttpRequest& request, std::span<const Field> headers) const;
+  [[nodiscard]] RoutedRequest routed(const HttpRequest& request) const;
   HttpAnswer answer(HttpRequest& request, Answer answer);
 
   const AppConfig& app_;

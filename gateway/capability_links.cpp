@@ -294,11 +294,11 @@ void CapabilityLinks::on_down(Instance& instance, const Error& reason) {
 
 // --- for the others ---
 
-std::shared_ptr<Instance> CapabilityLinks::pick(std::string_view name, std::string_view component) const {
+Instance* CapabilityLinks::pick(std::string_view name, std::string_view component) const {
   const Placement::Holder holder = placement_.holder(name, component);
   const auto found = groups_.find(holder.process);
   if (found == groups_.end() || !holder.ready) return nullptr;
-  const std::shared_ptr<Instance>* best = nullptr;
+  Instance* best = nullptr;
   // One that stays before one that leaves, then one that holds the component, then the least busy.
   const auto rank = [&](const Instance& instance) {
     const bool holds = !component.empty() && instance.holds(component);
@@ -306,9 +306,9 @@ std::shared_ptr<Instance> CapabilityLinks::pick(std::string_view name, std::stri
   };
   for (const auto& instance : found->second.instances) {
     if (!instance->ready() || !handlers_.may_serve(*instance)) continue;
-    if (best == nullptr || rank(*instance) < rank(**best)) best = &instance;
+    if (best == nullptr || rank(*instance) < rank(*best)) best = instance.get();
   }
-  return best == nullptr ? nullptr : *best;
+  return best;
 }
 
 void CapabilityLinks::for_each(const std::function<void(Instance&)>& visit) const {

@@ -62,11 +62,11 @@ class CapabilityLinks {
 
   /// The process whose instances a request should go to.
   [[nodiscard]] std::string process_for(std::string_view capability, std::string_view component) const {
-    return placement_.holder(capability, component).process;
+    return std::string(placement_.holder(capability, component).process);
   }
   /// The instance a request should go to, of that process: one that holds the component, else any, the
-  /// one with the fewest requests in flight. Null: none is ready.
-  [[nodiscard]] std::shared_ptr<Instance> pick(std::string_view capability, std::string_view component) const;
+  /// one with the fewest requests in flight. Null: none is ready. Who waits with it keeps it alive.
+  [[nodiscard]] Instance* pick(std::string_view capability, std::string_view component) const;
 
   void for_each(const std::function<void(Instance&)>& visit) const;
   [[nodiscard]] std::vector<CapabilityFacts> facts() const;

@@ -35,28 +35,35 @@ ClientSocket::~ClientSocket() {
 
 Result<void> ClientSocket::start() { return watch_.start(fd_, EPOLLIN | EPOLLOUT | EPOLLRDHUP); }
 
+Result<std::optional<std::size_t>> ClientSocket::read_now(std::span<char> to) {
+  while (readable_) {
+    const ssize_t got = ::recv(fd_, to.data(), to.size(), 0);
+    if (got >= 0) {
+      // Less than asked for: nothing is left, and the next byte makes an edge. An end that came
+      // in the same event makes none.
+      if (static_cast<std::size_t>(got) < to.size() && !hung_up_) readable_ = false;
+      return static_cast<std::size_t>(got);
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return broke();
+    readable_ = false;
+  }
+  return std::nullopt;
+}
+
+Error ClientSocket::silent() { return {Errc::kDeadlineExceeded, "the client sent nothing in time"}; }
+
 Task<Result<std::size_t>> ClientSocket::read(std::span<char> to, Deadline deadline) {
   while (true) {
-    if (readable_) {
-      const ssize_t got = ::recv(fd_, to.data(), to.size(), 0);
-      if (got >= 0) {
-        // Less than asked for: nothing is left, and the next byte makes an edge. An end that came
-        // in the same event makes none.
-        if (static_cast<std::size_t>(got) < to.size() && !hung_up_) readable_ = false;
-        co_return static_cast<std::size_t>(got);
-      }
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN) co_return broke();
-      readable_ = false;
-    }
-    const Wake wake = co_await can_read_.wait(loop_, deadline);
-    if (wake == Wake::kDeadline) {
-      co_return Error{Errc::kDeadlineExceeded, "the client sent nothing in time"};
-    }
+    const auto got = read_now(to);
+    if (!got) co_return got.error();
+    if (*got) co_return **got;
+    const Wake wake = co_await readable(deadline);
+    if (wake == Wake::kDeadline) co_return silent();
   }
 }
 
-Task<Result<void>> ClientSocket::write(std::span<iovec> pieces, Nanos patience) {
+Result<std::span<iovec>> ClientSocket::write_now(std::span<iovec> pieces) {
   while (!pieces.empty()) {
     if (pieces.front().iov_len == 0) {
       pieces = pieces.subspan(1);
@@ -68,12 +75,8 @@ Task<Result<void>> ClientSocket::write(std::span<iovec> pieces, Nanos patience) 
     const ssize_t sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
     if (sent < 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN) co_return broke();
-      const Wake wake = co_await can_write_.wait(loop_, loop_.deadline_in(patience));
-      if (wake == Wake::kDeadline) {
-        co_return Error{Errc::kDeadlineExceeded, "the client took nothing in time"};
-      }
-      continue;
+      if (errno != EAGAIN) return broke();
+      return pieces;
     }
     auto left = static_cast<std::size_t>(sent);
     while (left != 0 && left >= pieces.front().iov_len) {
@@ -85,7 +88,20 @@ Task<Result<void>> ClientSocket::write(std::span<iovec> pieces, Nanos patience) 
       pieces.front().iov_len -= left;
     }
   }
-  co_return ok();
+  return pieces;
+}
+
+Task<Result<void>> ClientSocket::write(std::span<iovec> pieces, Nanos patience) {
+  while (true) {
+    const Result<std::span<iovec>> left = write_now(pieces);
+    if (!left) co_return left.error();
+    if (left->empty()) co_return ok();
+    pieces = *left;
+    const Wake wake = co_await can_write_.wait(loop_, loop_.deadline_in(patience));
+    if (wake == Wake::kDeadline) {
+      co_return Error{Errc::kDeadlineExceeded, "the client took nothing in time"};
+    }
+  }
 }
 
 bool ClientSocket::at_end() const {

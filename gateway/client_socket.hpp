@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "bus/event_loop.hpp"
@@ -25,7 +26,16 @@ class ClientSocket {
   /// destroy the socket.
   void when_hung_up(std::function<void()> call) { on_hung_up_ = std::move(call); }
 
-  /// Reads what is there into `to`, waiting until the deadline for the first byte; 0 at the end.
+  /// Reads what is there into `to`: nothing where nothing is, 0 at the end.
+  Result<std::optional<std::size_t>> read_now(std::span<char> to);
+  /// `co_await socket.readable(deadline)`: until read_now() is worth another try.
+  WaitQueue::Waiter readable(Deadline deadline) { return can_read_.wait(loop_, deadline); }
+  /// What it is when readable() ended with the deadline.
+  static Error silent();
+  /// Writes what goes without waiting; gives back those of `pieces` (which it changes) that are left.
+  Result<std::span<iovec>> write_now(std::span<iovec> pieces);
+
+  /// read_now(), waiting until the deadline for the first byte; 0 at the end.
   /// kDeadlineExceeded, or kUnavailable when the connection broke.
   Task<Result<std::size_t>> read(std::span<char> to, Deadline deadline);
   /// Writes all of `pieces` (which it changes). Gives up with kDeadlineExceeded when the client

@@ -27,20 +27,25 @@ Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
   answer.slot = window_.acquire();
   request.envelope.request = answer.slot.id();
   while (true) {
-    auto room = co_await find_room(request, bytes, deadline, queued_until);
-    if (!room) {
-      answer.error = refused(*request.route, room.error());
-      co_return answer;
+    Instance* instance = queued_until.is_never() ? straight_ahead(request) : nullptr;
+    if (instance == nullptr) {
+      auto finding = find_room(request, bytes, deadline, queued_until);
+      const Result<Instance*> room = co_await std::move(finding);
+      if (!room) {
+        answer.error = refused(*request.route, room.error());
+        co_return answer;
+      }
+      instance = *room;
     }
-    const std::shared_ptr<Instance> instance = *std::move(room);
-    answer.place = Instance::Place(instance);
+    answer.place = Instance::Place(*instance);
     auto asked = instance->link().ask(request.envelope, body, deadline);
     if (!asked) {
-      answer.place.release();
       if (asked.error().code == Errc::kResourceExhausted) {
         instance->lane_is_full();
+        answer.place.release();
         continue;
       }
+      answer.place.release();
       if (asked.error().code == Errc::kUnavailable) {
         co_await loop_.sleep_until(Deadline::at(loop_.now()));  // its end is told in the next turn
         continue;
@@ -49,7 +54,8 @@ Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
       co_return answer;
     }
 
-    auto reply = co_await asked->reply(deadline);
+    auto replying = asked->reply(deadline);
+    auto reply = co_await std::move(replying);
     if (reply) {
       if (!reply->head.streamed()) {
         answer.place.release();
@@ -58,8 +64,9 @@ Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
       answer.reply.emplace(*std::move(reply));
       co_return answer;
     }
+    const bool is_down = instance->link().down();
     answer.place.release();
-    if (!instance->link().down()) {
+    if (!is_down) {
       answer.error = failed(reply.error());
       co_return answer;
     }
@@ -83,13 +90,14 @@ Task<Opened> Dispatch::open(RoutedRequest request, Buffer first) {
   opened.slot = window_.acquire();
   request.envelope.request = opened.slot.id();
   while (true) {
-    auto room = co_await find_room(request, first.size(), wait_until, queued_until);
+    auto finding = find_room(request, first.size(), wait_until, queued_until);
+    const Result<Instance*> room = co_await std::move(finding);
     if (!room) {
       opened.error = refused(*request.route, room.error());
       co_return opened;
     }
-    opened.instance = *std::move(room);
-    opened.place = Instance::Place(opened.instance);
+    opened.instance = (*room)->shared_from_this();
+    opened.place = Instance::Place(**room);
     auto call = opened.instance->link().open(request.envelope, first, deadline);
     if (call) {
       opened.call.emplace(*std::move(call));
@@ -129,13 +137,18 @@ Task<Answer> Dispatch::reply(Opened& opened, const Route& route) {
   co_return answer;
 }
 
-Task<Result<std::shared_ptr<Instance>>> Dispatch::find_room(const RoutedRequest& request, std::size_t bytes,
-                                                            Deadline deadline, Deadline& queued_until) {
+Instance* Dispatch::straight_ahead(const RoutedRequest& request) const {
+  Instance* const instance = links_.pick(request.manifest->capability, request.component);
+  return instance != nullptr && instance->has_room() && instance->queue().idle() ? instance : nullptr;
+}
+
+Task<Result<Instance*>> Dispatch::find_room(const RoutedRequest& request, std::size_t bytes, Deadline deadline,
+                                            Deadline& queued_until) {
   const std::string& capability = request.manifest->capability;
   const Deadline parked_until = loop_.deadline_in(options_.parking_time).earlier(deadline);
   bool had_turn = !queued_until.is_never();
   while (true) {
-    std::shared_ptr<Instance> instance = links_.pick(capability, request.component);
+    Instance* const instance = links_.pick(capability, request.component);
     const std::string process = links_.process_for(capability, request.component);
     if (instance == nullptr) {
       ++counters_.requests_parked;
@@ -144,6 +157,7 @@ Task<Result<std::shared_ptr<Instance>>> Dispatch::find_room(const RoutedRequest&
     }
     if (instance->has_room() && (had_turn || instance->queue().idle())) co_return instance;
     if (queued_until.is_never()) queued_until = loop_.deadline_in(options_.queue_time).earlier(deadline);
+    const std::shared_ptr<Instance> kept = instance->shared_from_this();
     const auto end = had_turn ? FairQueue::End::kFront : FairQueue::End::kBack;
     const Result<void> turn = co_await instance->queue().wait(request.envelope.app, bytes, queued_until, end);
     if (turn && links_.process_for(capability, request.component) != process) {

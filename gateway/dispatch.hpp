@@ -78,9 +78,11 @@ class Dispatch {
   [[nodiscard]] const Parking& parking() const { return parking_; }
 
  private:
-  /// An instance with room, after waiting as long as it takes and may.
-  Task<Result<std::shared_ptr<Instance>>> find_room(const RoutedRequest& request, std::size_t bytes, Deadline deadline,
-                                                    Deadline& queued_until);
+  /// An instance with room where nobody waits; null: find_room() has to be asked.
+  [[nodiscard]] Instance* straight_ahead(const RoutedRequest& request) const;
+  /// An instance with room, after waiting as long as it takes and may; lives until the next wait.
+  Task<Result<Instance*>> find_room(const RoutedRequest& request, std::size_t bytes, Deadline deadline,
+                                    Deadline& queued_until);
   Refusal refused(const Route& route, const Error& error);
   Refusal failed(const Error& error);
 

@@ -314,7 +314,7 @@ Task<Result<Link*>> Gateway::instance_serving(std::string target, Deadline deadl
       co_return Error{Errc::kNotFound, fmt::format("no capability serves '{}'", target)};
     }
     const std::string capability = (*serves)->capability;
-    if (const auto instance = links_.pick(capability, {})) co_return &instance->link();
+    if (Instance* const instance = links_.pick(capability, {})) co_return &instance->link();
     const Deadline until = deadline.earlier(loop_.deadline_in(options_.dispatch.parking_time));
     CO_TRY(co_await dispatch_.parking().wait(capability, 0, until));
   }

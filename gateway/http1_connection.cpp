@@ -7,6 +7,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "bus/scratch_buffer.hpp"
 #include "gateway/response_head.hpp"
 #include "net/http_headers.hpp"
 #include "sdk/base64.hpp"
@@ -56,7 +57,6 @@ Task<void> Http1Connection::run(std::string first) {
       co_return;
     }
     const Next next = co_await handle();
-    request_.table = nullptr;
     if (next == Next::kClose || finishing_) break;
   }
   if (!parser_.done() || !pending().empty()) co_await linger();
@@ -97,7 +97,11 @@ Task<Result<bool>> Http1Connection::read_head() {
     if (parser_.begun() && !std::exchange(timed, true)) deadline = loop_.deadline_in(options_.header_time);
     if (finishing_ && !parser_.begun()) co_return false;
     idle_ = !parser_.begun();
-    Result<void> filled = co_await fill(deadline);
+    Result<bool> filled = fill_now();
+    while (filled && !*filled) {
+      const Wake wake = co_await socket_.readable(deadline);
+      filled = wake == Wake::kDeadline ? Result<bool>(ClientSocket::silent()) : fill_now();
+    }
     idle_ = false;
     if (filled) continue;
     if (!parser_.begun()) co_return false;  // an unused connection ends without a word
@@ -105,16 +109,27 @@ Task<Result<bool>> Http1Connection::read_head() {
   }
 }
 
-/// Reads more; kCancelled at the end of what the client sends.
-Task<Result<void>> Http1Connection::fill(Deadline deadline) {
+/// Reads what is there; false where nothing is, kCancelled at the end of what the client sends.
+Result<bool> Http1Connection::fill_now() {
   // One buffer for all connections of the thread: nothing is awaited between reading and copying.
-  thread_local std::array<char, kReadSize> scratch;
-  CO_ASSIGN(const std::size_t got, co_await socket_.read(scratch, deadline));
-  if (got == 0) co_return client_left();
+  thread_local ScratchBuffer<kReadSize> scratch;
+  ASSIGN(const auto got, socket_.read_now(scratch));
+  if (!got) return false;
+  if (*got == 0) return client_left();
   input_.erase(0, input_at_);
   input_at_ = 0;
-  input_.append(scratch.data(), got);
-  co_return ok();
+  input_.append(scratch.data(), *got);
+  return true;
+}
+
+/// fill_now(), waiting for it.
+Task<Result<void>> Http1Connection::fill(Deadline deadline) {
+  while (true) {
+    CO_ASSIGN(const bool filled, fill_now());
+    if (filled) co_return ok();
+    const Wake wake = co_await socket_.readable(deadline);
+    if (wake == Wake::kDeadline) co_return ClientSocket::silent();
+  }
 }
 
 /// The next bytes of the body, valid until the next call; empty at its end.
@@ -233,11 +248,17 @@ Task<Http1Connection::Next> Http1Connection::write(HttpAnswer& answer, Next next
              to_head && body.empty() && !said.empty() && said.find_first_not_of("0123456789") == said.npos) {
     append_header(head_, "Content-Length", said);
   } else {
-    fmt::format_to(std::back_inserter(head_), "Content-Length: {}\r\n", body.size());
+    append_length(head_, body.size());
   }
   head_ += "\r\n";
   if (to_head) body = {};
-  const auto written = co_await write_bytes(head_, body);
+  // Most answers go out in one piece: from the frame that brought them, without a copy.
+  std::array<iovec, 2> pieces{piece_of(head_), piece_of(body)};
+  const Result<std::span<iovec>> left = socket_.write_now(pieces);
+  if (!left) co_return Next::kClose;
+  if (left->empty()) co_return next;
+  auto writing = socket_.write(*left, options_.stall_time);
+  const Result<void> written = co_await std::move(writing);
   co_return written ? next : Next::kClose;
 }
 
@@ -311,7 +332,8 @@ Task<void> Http1Connection::answer_unreadable(const Error& error) {
   ++counters_.requests_malformed;
   request_.extra_headers.clear();
   begin_answer(answer, true);
-  fmt::format_to(std::back_inserter(head_), "Content-Length: {}\r\n\r\n", answer.body.size());
+  append_length(head_, answer.body.size());
+  head_ += "\r\n";
   [[maybe_unused]] const auto written = co_await write_bytes(head_, answer.body);
 }
 

@@ -43,6 +43,7 @@ class Http1Connection final : private RequestBody {
   Task<Next> handle();
   bool asks_for_http2();
   Task<bool> discard_body();
+  Result<bool> fill_now();
   Task<Result<void>> fill(Deadline deadline);
 
   // RequestBody

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "bus/scratch_buffer.hpp"
 #include "gateway/http2_answer.hpp"
 #include "gateway/http_exchange.hpp"
 
@@ -32,6 +33,7 @@ RequestHead head_of(const Http2Stream& stream) {
   RequestHead head;
   head.keep_alive = true;
   head.chunked = !stream.ended();
+  head.content_length = stream.ended() ? stream.arrived().size() : 0;
   const Http2Fields& fields = stream.head();
   head.fields.reserve(fields.size());
   for (std::size_t i = 0; i < fields.size(); ++i) {
@@ -82,7 +84,7 @@ void Http2Connection::finish() { session_.go_away(); }
 
 Task<void> Http2Connection::read_all() {
   // One buffer for all connections of the thread: nothing is awaited between reading and parsing.
-  thread_local std::array<char, kReadSize> scratch;
+  thread_local ScratchBuffer<kReadSize> scratch;
   bool pinged = false;
   Nanos used = loop_.now();  // when the connection last had a stream
   while (true) {
@@ -121,11 +123,8 @@ bool Http2Connection::receive(std::string_view bytes) {
 
 void Http2Connection::serve_begun() {
   for (std::size_t i = 0; i < begun_.size(); ++i) {
-    const std::int32_t id = begun_[i]->id();
     if (begun_[i]->closed()) continue;  // reset in the same breath
-    serving_[id];
-    const TaskScope::Id task = scope_.spawn(serve(begun_[i]));
-    if (const auto found = serving_.find(id); found != serving_.end()) found->second = task;
+    begun_[i]->served_by = scope_.spawn(serve(begun_[i]));
   }
   begun_.clear();
 }
@@ -164,10 +163,7 @@ void Http2Connection::look_for_stalls() {
 // --- streams ---
 
 void Http2Connection::on_closed(Http2Stream& stream) {
-  const auto found = serving_.find(stream.id());
-  if (found == serving_.end()) return;
-  scope_.cancel(found->second);
-  serving_.erase(found);
+  if (stream.served_by != 0) scope_.cancel(stream.served_by);  // does nothing where it has ended
 }
 
 Task<void> Http2Connection::serve(std::shared_ptr<Http2Stream> stream) {
@@ -177,7 +173,6 @@ Task<void> Http2Connection::serve(std::shared_ptr<Http2Stream> stream) {
   } else {
     co_await serve_http(*stream, head);
   }
-  serving_.erase(stream->id());
 }
 
 namespace {

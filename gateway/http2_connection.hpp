@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "bus/task.hpp"
@@ -66,7 +65,6 @@ class Http2Connection final : private Http2Session::Handler {
   WaitQueue ended_;
   std::string out_;
   std::vector<std::shared_ptr<Http2Stream>> begun_;  // in receive()
-  std::unordered_map<std::int32_t, TaskScope::Id> serving_;
   Http2Session session_;
   TaskScope scope_;  // last: its tasks use everything above
 };

@@ -43,6 +43,20 @@ TEST_F(Http2HttpTest, ARequestCrossesInTheWordsOfHttp1) {
   EXPECT_NE(answer.header("date"), "");
 }
 
+TEST_F(Http2HttpTest, AStreamKnowsNothingOfTheOneBeforeIt) {
+  start_http(echo);
+  finished(client_->request(head("POST", "/v1/things/first", {{"x-mine", "secret"}}), "the first body"));
+  const std::int32_t broken = client_->request(head("POST", "/v1/things/second", {{"x-other", "1"}}), "half", false);
+  for (int i = 0; i < 5; ++i) client_->turn(), loop_.turn(Nanos::zero());
+  client_->reset(broken);
+  for (int i = 0; i < 5; ++i) client_->turn(), loop_.turn(Nanos::zero());
+
+  for (int i = 0; i < 3; ++i) {
+    const auto& answer = finished(client_->request(head("GET", "/v1/things/b/k"), ""));
+    EXPECT_EQ(answer.body, "GET /v1/things/b/k? box=b key=k|host:shop:1#");
+  }
+}
+
 TEST_F(Http2HttpTest, ManyStreamsAreServedBesideEachOther) {
   start_http(echo);
   std::vector<std::int32_t> ids;

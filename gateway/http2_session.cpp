@@ -6,6 +6,8 @@
 #include <new>
 #include <vector>
 
+#include "gateway/http2_memory.hpp"
+
 namespace caisson::gateway {
 
 namespace {
@@ -15,6 +17,8 @@ constexpr std::size_t kMostGaps = 16;
 /// The connection's own window is not what bounds memory, the streams' are: it is always open, so
 /// that one stream that nobody reads cannot hold up the others.
 constexpr std::int32_t kConnectionWindow = 1024 * 1024;
+/// Closed streams that are kept to become new ones.
+constexpr std::size_t kMostSpare = 32;
 
 std::string_view text_of(const std::uint8_t* bytes, std::size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
@@ -46,10 +50,10 @@ struct Http2Callbacks {
   static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
                     const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* self) {
     Http2Session& session = of(self);
-    const auto stream = session.streams_.find(frame->hd.stream_id);
-    if (stream == session.streams_.end()) return 0;
+    Http2Stream* const stream = session.look_up(frame->hd.stream_id);
+    if (stream == nullptr) return 0;
     const bool borne =
-        stream->second->add_field(text_of(name, name_size), text_of(value, value_size), session.options_.head_limit);
+        stream->add_field(text_of(name, name_size), text_of(value, value_size), session.options_.head_limit);
     return borne ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
@@ -62,8 +66,7 @@ struct Http2Callbacks {
   static int data(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size,
                   void* self) {
     nghttp2_session_consume_connection(session, size);
-    const auto stream = of(self).streams_.find(id);
-    if (stream != of(self).streams_.end()) stream->second->on_data(text_of(bytes, size));
+    if (Http2Stream* const stream = of(self).look_up(id)) stream->on_data(text_of(bytes, size));
     return 0;
   }
 
@@ -81,7 +84,7 @@ struct Http2Callbacks {
         } else if (!session.nuisance()) {
           return NGHTTP2_ERR_CALLBACK_FAILURE;
         }
-        if (const auto stream = session.find(frame->hd.stream_id); ends && stream != nullptr) stream->on_ended();
+        if (Http2Stream* const stream = ends ? session.look_up(frame->hd.stream_id) : nullptr) stream->on_ended();
         break;
       case NGHTTP2_GOAWAY:
         session.going_away_ = true;
@@ -104,7 +107,7 @@ struct Http2Callbacks {
     if (stream == nullptr) return;
     const bool interim = frame->headers.cat != NGHTTP2_HCAT_REQUEST && stream->head_.get(":status").starts_with('1');
     if (interim && !stream->begun_) {  // 1xx: the answer's own head follows
-      stream->head_ = {};
+      stream->head_.clear();
       stream->field_bytes_ = 0;
       return;
     }
@@ -121,7 +124,7 @@ struct Http2Callbacks {
     of(self).useful();
     if (!ends || of(self).options_.role != Http2Session::Role::kServer) return 0;
     // The answer is complete, the request is not wanted any more (RFC 9113 section 8.1).
-    const auto stream = of(self).find(frame->hd.stream_id);
+    const Http2Stream* const stream = of(self).look_up(frame->hd.stream_id);
     if (stream != nullptr && !stream->ended()) {
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
     }
@@ -179,8 +182,10 @@ struct Http2Callbacks {
 
 Http2Session::Http2Session(EventLoop& loop, Handler& handler, const Options& options)
     : loop_(loop), handler_(handler), options_(options), patience_(options.nuisance_burst), patience_at_(loop.now()) {
-  const auto make = options.role == Role::kServer ? nghttp2_session_server_new2 : nghttp2_session_client_new2;
-  if (make(&session_, Http2Callbacks::all(), this, Http2Callbacks::options()) != 0) throw std::bad_alloc();
+  const auto make = options.role == Role::kServer ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
+  if (make(&session_, Http2Callbacks::all(), this, Http2Callbacks::options(), http2_memory()) != 0) {
+    throw std::bad_alloc();
+  }
 }
 
 Http2Session::~Http2Session() {
@@ -247,7 +252,6 @@ std::shared_ptr<Http2Stream> Http2Session::request(std::span<const Field> fields
   }
   stream->id_ = id;
   stream->finished_ = last;
-  stream->progress_ = loop_.now();
   streams_.emplace(id, stream);
   handler_.on_output();
   return stream;
@@ -316,20 +320,38 @@ std::shared_ptr<Http2Stream> Http2Session::find(std::int32_t id) const {
   return found == streams_.end() ? nullptr : found->second;
 }
 
+/// Frames of one stream come in a row, most often.
+Http2Stream* Http2Session::look_up(std::int32_t id) {
+  if (looked_up_ != nullptr && looked_up_->id_ == id) return looked_up_;
+  const auto found = streams_.find(id);
+  if (found == streams_.end()) return nullptr;
+  return looked_up_ = found->second.get();
+}
+
 std::shared_ptr<Http2Stream> Http2Session::add(std::int32_t id) {
-  auto stream = std::make_shared<Http2Stream>(*this, id);
-  stream->progress_ = loop_.now();
+  std::shared_ptr<Http2Stream> stream;
+  if (spare_.empty()) {
+    stream = std::make_shared<Http2Stream>(*this, id);
+  } else {
+    stream = std::move(spare_.back());
+    spare_.pop_back();
+    stream->renew(*this, id);
+  }
   streams_.emplace(id, stream);
+  looked_up_ = stream.get();
   return stream;
 }
 
 void Http2Session::close(std::int32_t id, std::uint32_t code) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
-  const auto stream = std::move(found->second);
+  auto stream = std::move(found->second);
   streams_.erase(found);
+  if (looked_up_ == stream.get()) looked_up_ = nullptr;
   stream->on_closed(code);
   handler_.on_closed(*stream);
+  const bool known = stream.use_count() != 1;
+  if (!known && spare_.size() < kMostSpare && stream->worth_keeping()) spare_.push_back(std::move(stream));
 }
 
 /// The peer opened a stream.

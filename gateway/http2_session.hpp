@@ -94,6 +94,7 @@ class Http2Session {
   friend struct Http2Callbacks;
 
   [[nodiscard]] std::shared_ptr<Http2Stream> find(std::int32_t id) const;
+  [[nodiscard]] Http2Stream* look_up(std::int32_t id);
   std::shared_ptr<Http2Stream> add(std::int32_t id);
   void close(std::int32_t id, std::uint32_t code);
   void opened(std::int32_t id);
@@ -114,6 +115,8 @@ class Http2Session {
   Nanos patience_at_;
   std::string* out_ = nullptr;  // during collect()
   std::unordered_map<std::int32_t, std::shared_ptr<Http2Stream>> streams_;
+  Http2Stream* looked_up_ = nullptr;  // last
+  std::vector<std::shared_ptr<Http2Stream>> spare_;
 };
 
 }  // namespace caisson::gateway

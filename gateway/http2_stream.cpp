@@ -14,6 +14,10 @@ namespace {
 constexpr std::size_t kHighWater = 64 * 1024;
 /// What a pair counts beside its bytes (RFC 9113 section 10.5.1).
 constexpr std::size_t kPairCost = 32;
+/// What most heads take, and what a stream may take along when it becomes another.
+constexpr std::size_t kUsualHead = 512;
+constexpr std::size_t kUsualPairs = 16;
+constexpr std::size_t kMostKept = 4096;
 
 std::uint8_t* bytes_of(std::string_view text) {
   return const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(text.data()));
@@ -24,6 +28,10 @@ Error stream_closed() { return {Errc::kCancelled, "the stream was reset, or its 
 }  // namespace
 
 void Http2Fields::add(std::string_view name, std::string_view value) {
+  if (spans_.empty()) {
+    bytes_.reserve(kUsualHead);
+    spans_.reserve(kUsualPairs);
+  }
   spans_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(name.size()),
                     static_cast<std::uint32_t>(value.size())});
   bytes_ += name;
@@ -36,12 +44,44 @@ Field Http2Fields::operator[](std::size_t index) const {
   return {bytes.substr(span.at, span.name), bytes.substr(span.at + span.name, span.value)};
 }
 
+void Http2Fields::clear() {
+  bytes_.clear();
+  spans_.clear();
+}
+
 std::string_view Http2Fields::get(std::string_view name) const {
   for (std::size_t i = 0; i < size(); ++i) {
     const Field field = (*this)[i];
     if (field.name == name) return field.value;
   }
   return {};
+}
+
+Http2Stream::Http2Stream(Http2Session& session, std::int32_t id) : session_(&session), id_(id) {
+  progress_ = session.loop_.now();
+  end_.reserve(2);
+}
+
+void Http2Stream::renew(Http2Session& session, std::int32_t id) {
+  session_ = &session;
+  id_ = id;
+  code_ = 0;
+  served_by = 0;
+  head_.clear();
+  trailers_.clear();
+  field_bytes_ = 0;
+  begun_ = head_too_large_ = ended_ = false;
+  arrived_.clear();
+  output_.clear();
+  output_at_ = piece_at_ = waiting_ = 0;
+  end_.clear();
+  finished_ = deferred_ = false;
+  progress_ = session.loop_.now();
+}
+
+bool Http2Stream::worth_keeping() const {
+  return head_.capacity() + trailers_.capacity() + arrived_.capacity() <= kMostKept &&
+         output_.capacity() <= kUsualPairs;
 }
 
 // --- what arrives ---
@@ -122,12 +162,17 @@ Task<Result<void>> Http2Stream::head_arrived(Deadline deadline) {
 
 namespace {
 
-std::vector<nghttp2_nv> pairs_of(std::span<const Field> fields) {
-  std::vector<nghttp2_nv> pairs;
-  pairs.reserve(fields.size());
-  for (const Field& field : fields) {
-    pairs.push_back(
-        {bytes_of(field.name), bytes_of(field.value), field.name.size(), field.value.size(), NGHTTP2_NV_FLAG_NONE});
+/// What is different in every message would only push the rest out of the peer's table.
+bool is_never_the_same(std::string_view name) { return name == "grpc-trace-bin" || name == "traceparent"; }
+
+/// Valid until the next call: nghttp2 copies what it is given.
+template <class List>
+std::span<const nghttp2_nv> pairs_of(const List& fields) {
+  thread_local std::vector<nghttp2_nv> pairs;
+  pairs.clear();
+  for (const auto& field : fields) {
+    const std::uint8_t flags = is_never_the_same(field.name) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
+    pairs.push_back({bytes_of(field.name), bytes_of(field.value), field.name.size(), field.value.size(), flags});
   }
   return pairs;
 }
@@ -136,7 +181,7 @@ std::vector<nghttp2_nv> pairs_of(std::span<const Field> fields) {
 
 void Http2Stream::send_head(std::span<const Field> fields, bool last) {
   if (closed()) return;
-  const std::vector<nghttp2_nv> pairs = pairs_of(fields);
+  const std::span<const nghttp2_nv> pairs = pairs_of(fields);
   nghttp2_data_provider body{};
   body.source.ptr = this;
   body.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t most, std::uint32_t* flags,
@@ -172,7 +217,6 @@ Task<Result<void>> Http2Stream::write(Buffer piece, Deadline deadline) {
 void Http2Stream::finish(std::span<const Field> trailers) {
   if (closed() || finished_) return;
   finished_ = true;
-  end_.reserve(trailers.size());
   for (const Field& field : trailers) end_.push_back({std::string(field.name), std::string(field.value)});
   if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
   session_->handler_.on_output();
@@ -199,10 +243,7 @@ std::ptrdiff_t Http2Stream::offer(std::size_t most, std::uint32_t& flags) {
     flags |= NGHTTP2_DATA_FLAG_EOF;
     if (!end_.empty()) {
       flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      std::vector<Field> fields;
-      fields.reserve(end_.size());
-      for (const Trailer& trailer : end_) fields.push_back({trailer.name, trailer.value});
-      const std::vector<nghttp2_nv> pairs = pairs_of(fields);
+      const std::span<const nghttp2_nv> pairs = pairs_of(end_);
       nghttp2_submit_trailer(session_->session_, id_, pairs.data(), pairs.size());
     }
   }

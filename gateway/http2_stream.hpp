@@ -25,7 +25,11 @@ class Http2Session;
 class Http2Fields {
  public:
   void add(std::string_view name, std::string_view value);
+  /// Forgets the fields, but not their memory.
+  void clear();
   [[nodiscard]] std::size_t size() const { return spans_.size(); }
+  /// Bytes that its texts may take without more memory.
+  [[nodiscard]] std::size_t capacity() const { return bytes_.capacity(); }
   [[nodiscard]] Field operator[](std::size_t index) const;
   /// The first value under `name`; empty when there is none.
   [[nodiscard]] std::string_view get(std::string_view name) const;
@@ -52,11 +56,13 @@ struct Http2Upgrade {
 /// it out. Outlives its session harmlessly: then it is closed. One thread.
 class Http2Stream {
  public:
-  Http2Stream(Http2Session& session, std::int32_t id) : session_(&session), id_(id) {}
+  Http2Stream(Http2Session& session, std::int32_t id);
   Http2Stream(const Http2Stream&) = delete;
   Http2Stream& operator=(const Http2Stream&) = delete;
 
   [[nodiscard]] std::int32_t id() const { return id_; }
+  /// For its connection to remember who serves it.
+  std::uint64_t served_by = 0;
 
   // --- what the peer sends ---
 
@@ -112,6 +118,9 @@ class Http2Stream {
   };
 
   // Called by the session.
+  /// A stream that nobody knows any more becomes the next one, with its memory.
+  void renew(Http2Session& session, std::int32_t id);
+  [[nodiscard]] bool worth_keeping() const;
   bool add_field(std::string_view name, std::string_view value, std::size_t limit);
   void on_head();
   void on_data(std::string_view bytes);

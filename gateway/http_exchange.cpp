@@ -26,7 +26,11 @@ Task<ServedRequest> HttpExchange::serve() {
   if (admission.streaming && !comes_at_once && head.content_length <= admission.body_limit) {
     co_return co_await serve_streamed(admission);
   }
-  Result<Buffer> whole = co_await collect(admission.body_limit);
+  Result<Buffer> whole = Buffer();
+  if (head.has_body()) {
+    auto collecting = collect(admission.body_limit);
+    whole = co_await std::move(collecting);
+  }
   if (!whole && whole.error().code == Errc::kOutOfRange) {
     ++counters_.requests_too_large;
     served.answer = admission.too_large(request_);
@@ -62,7 +66,7 @@ Task<ServedRequest> HttpExchange::serve_streamed(const Admission& admission) {
   ServedRequest served;
   body_.set_serving(true);
   opened_ = co_await service_.open(request_, Buffer());
-  if (opened_.call) beside_.spawn(pass_on(admission.body_limit));
+  if (opened_.call) beside_.emplace(loop_).spawn(pass_on(admission.body_limit));
   served.answer = co_await service_.reply(request_, opened_);
   body_.set_serving(false);
   if (over_limit_) {

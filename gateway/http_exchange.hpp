@@ -42,7 +42,7 @@ class HttpExchange {
  public:
   HttpExchange(EventLoop& loop, HttpService& service, GatewayCounters& counters, HttpRequest& request,
                RequestBody& body)
-      : loop_(loop), service_(service), counters_(counters), request_(request), body_(body), beside_(loop) {}
+      : loop_(loop), service_(service), counters_(counters), request_(request), body_(body) {}
 
   /// Admits the request, collects its body or begins to pass it on in pieces, and brings the answer.
   Task<ServedRequest> serve();
@@ -59,7 +59,7 @@ class HttpExchange {
   RequestBody& body_;
   bool over_limit_ = false;
   Opened opened_;
-  TaskScope beside_;  // ends before what it writes to
+  std::optional<TaskScope> beside_;  // of a streamed body; ends before what it writes to
 };
 
 }  // namespace caisson::gateway

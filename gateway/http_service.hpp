@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bus/link.hpp"
 #include "gateway/dispatch.hpp"
@@ -35,8 +36,9 @@ struct HttpAnswer {
 struct HttpRequest {
   const RequestHead* head = nullptr;
   // Filled in by the service:
-  std::shared_ptr<const RouteTable> table;  // keeps what `match` points to
+  std::shared_ptr<const RouteTable> table;  // keeps what `match` points to, until the next request
   RouteMatch match;
+  std::vector<Field> headers;  // those that cross the bus
   TraceContext trace;
   std::string extra_headers;  // of every answer to this request
 };

@@ -61,7 +61,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
   class Place {
    public:
     Place() = default;
-    explicit Place(std::shared_ptr<Instance> instance) : instance_(std::move(instance)) { ++instance_->in_flight_; }
+    explicit Place(Instance& instance) : instance_(instance.shared_from_this()) { ++instance.in_flight_; }
     Place(Place&&) noexcept = default;
     Place& operator=(Place&& other) noexcept {
       if (this != &other) {

@@ -34,9 +34,9 @@ void Placement::take(const config::Generation& generation) {
 
 Placement::Holder Placement::holder(std::string_view capability, std::string_view component) const {
   const auto divided = component.empty() ? elsewhere_.end() : elsewhere_.find(capability);
-  if (divided == elsewhere_.end()) return {std::string(capability), true};
+  if (divided == elsewhere_.end()) return {capability, true};
   const auto found = divided->second.find(component);
-  if (found == divided->second.end()) return {std::string(capability), true};
+  if (found == divided->second.end()) return {capability, true};
   const auto told = told_.find(found->second);
   return {found->second, told != told_.end() && told->second.contains(component)};
 }

@@ -22,7 +22,7 @@ class Placement {
   void take(const config::Generation& generation);
 
   struct Holder {
-    std::string process;
+    std::string_view process;  // as long as `capability` and this placement, until take()
     /// False: the process has not been told yet that it holds the component.
     bool ready = true;
   };

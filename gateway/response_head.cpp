@@ -1,7 +1,7 @@
 #include "gateway/response_head.hpp"
 
-#include <fmt/format.h>
-
+#include <array>
+#include <charconv>
 #include <ctime>
 
 #include "net/http_headers.hpp"
@@ -75,11 +75,21 @@ std::string_view reason(std::uint16_t status) {
   }
 }
 
+void append_number(std::string& out, std::uint64_t number) {
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  out.append(digits.data(), end);
+}
+
 }  // namespace
 
 void append_status_line(std::string& out, std::uint16_t status) {
   const std::uint16_t code = valid_status(status);
-  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", code, reason(code));
+  out += "HTTP/1.1 ";
+  append_number(out, code);
+  out += ' ';
+  out += reason(code);
+  out += "\r\n";
 }
 
 void append_date(std::string& out) {
@@ -103,9 +113,16 @@ void append_header(std::string& out, std::string_view name, std::string_view val
   out += "\r\n";
 }
 
+void append_length(std::string& out, std::uint64_t size) {
+  out += "Content-Length: ";
+  append_number(out, size);
+  out += "\r\n";
+}
+
 bool is_reply_header(const Field& field) {
   return net::is_token(field.name) && net::is_header_value(field.value) && !net::is_connection_header(field.name) &&
-         !equal_ignoring_case(field.name, "content-length") && !equal_ignoring_case(field.name, "date");
+         !(field.name.size() == 14 && equal_ignoring_case(field.name, "content-length")) &&
+         !(field.name.size() == 4 && equal_ignoring_case(field.name, "date"));
 }
 
 void append_reply_headers(std::string& out, Fields headers) {

@@ -13,6 +13,8 @@ namespace caisson::gateway {
 void append_status_line(std::string& out, std::uint16_t status);
 /// Appends "Date: …\r\n"; the text is made once per second.
 void append_date(std::string& out);
+/// Appends "Content-Length: 12\r\n".
+void append_length(std::string& out, std::uint64_t size);
 void append_header(std::string& out, std::string_view name, std::string_view value);
 /// Appends the headers of a capability's answer, without those that the gateway writes itself and
 /// without what is no header.

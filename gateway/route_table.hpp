@@ -1,9 +1,10 @@
 #pragma once
 
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "bus/manifest.hpp"
@@ -84,7 +85,12 @@ class RouteTable {
 
   std::unique_ptr<Node> root_;
   std::unique_ptr<RouteEntry> fallback_;
-  std::map<std::string, RouteEntry, std::less<>> rpcs_;  // without a route where it is forbidden
+  /// So that a path is looked up as it is.
+  struct TextHash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::unordered_map<std::string, RouteEntry, TextHash, std::equal_to<>>
+      rpcs_;  // without a route where it is forbidden
   std::unique_ptr<RouteEntry> rpc_fallback_;
 };
 

@@ -97,7 +97,10 @@ struct RpcService::Call {
 
   /// The head of every answer: what gRPC and this gateway say, then `reply`'s metadata.
   [[nodiscard]] std::vector<Field> answer_head(const Frame* reply) const {
-    std::vector<Field> fields{{":status", "200"}, {"content-type", "application/grpc"}};
+    std::vector<Field> fields;
+    fields.reserve(8);
+    fields.push_back({":status", "200"});
+    fields.push_back({"content-type", "application/grpc"});
     if (!trace_header.empty() && (reply == nullptr || !reply->headers().has(kTraceHeader))) {
       fields.push_back({kTraceHeader, trace_header});
     }
@@ -210,7 +213,9 @@ RoutedRequest RpcService::routed(const Call& call, std::string_view component, s
 namespace {
 
 std::vector<Field> crossing_metadata(const RequestHead& head, bool streamed) {
-  std::vector<Field> fields = crossing_headers(head, streamed);
+  std::vector<Field> fields;
+  fields.reserve(head.fields.size() + 1);  // a resume token may follow
+  take_crossing_headers(head, streamed, fields);
   std::erase_if(fields, [&](const Field& field) { return ends_here(field.name, streamed); });
   return fields;
 }
@@ -241,8 +246,13 @@ std::size_t message_limit(const Route& route, const AppConfig& app) {
 
 Task<void> RpcService::serve_unary(Call& call) {
   const std::size_t limit = message_limit(*call.route, app_);
-  auto reading = read_body(call, limit);
-  Result<std::string> body = co_await std::move(reading);
+  Result<std::string> body = std::string();
+  if (call.stream->ended()) {
+    body = call.stream->take();
+  } else {
+    auto reading = read_body(call, limit);
+    body = co_await std::move(reading);
+  }
   Result<Buffer> message =
       body ? take_rpc_message(*std::move(body), call.head.header("grpc-encoding"), limit) : body.error();
   if (!message) {
@@ -270,9 +280,11 @@ Task<void> RpcService::serve_unary(Call& call) {
   }
   call.stream->send_head(call.answer_head(&reply), false);
   std::vector<Field> last;
+  last.reserve(2 + end.others.size());
   end.append_to(last);
   std::string prefix = rpc_prefix(reply.payload().size());
   if (reply.payload().size() <= kCopy) {
+    prefix.reserve(kRpcPrefix + reply.payload().size());
     prefix += reply.payload();
     call.stream->send(std::move(prefix));
     call.stream->finish(last);

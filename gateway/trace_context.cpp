@@ -10,6 +10,7 @@ namespace caisson::gateway {
 namespace {
 
 constexpr std::size_t kTraceparent = 55;  // 00-{32}-{16}-{2}
+constexpr std::size_t kBinaryTrace = 29;
 constexpr std::size_t kLongestBaggage = 8192;
 constexpr std::size_t kMostMembers = 64;
 
@@ -19,10 +20,14 @@ bool is_lower_hex(std::string_view text) {
 
 bool all_zero(std::string_view text) { return text.find_first_not_of('0') == text.npos; }
 
+constexpr char kDigits[] = "0123456789abcdef";
+
 void write_hex(char* to, std::uint64_t value) {
-  constexpr char kDigits[] = "0123456789abcdef";
   for (int i = 15; i >= 0; --i, value >>= 4) to[i] = kDigits[value & 15];
 }
+
+/// Of a digit that is_lower_hex().
+unsigned hex_value(char digit) { return static_cast<unsigned>(digit <= '9' ? digit - '0' : digit - 'a' + 10); }
 
 std::uint64_t read_hex(std::string_view text) {
   std::uint64_t value = 0;
@@ -127,23 +132,25 @@ TraceContext Tracer::begin(std::string_view traceparent) {
 
 std::string binary_trace(const TraceContext& context) {
   if (context.size == 0) return {};
-  const auto byte_at = [&](std::size_t at) {
-    return static_cast<char>(read_hex(std::string_view(context.text.data() + at, 2)));
-  };
   // Version; then the number of each field and its bytes: trace id, span id, flags.
-  std::string bytes(2, '\0');
-  for (std::size_t i = 0; i < 16; ++i) bytes += byte_at(3 + 2 * i);
-  bytes += '\1';
-  for (std::size_t i = 0; i < 8; ++i) bytes += byte_at(36 + 2 * i);
-  bytes += '\2';
-  bytes += byte_at(53);
+  std::string bytes(kBinaryTrace, '\0');
+  char* to = bytes.data();
+  const auto take = [&](std::size_t from, std::size_t count) {
+    for (const char* text = context.text.data() + from; count != 0; --count, text += 2) {
+      *to++ = static_cast<char>(hex_value(text[0]) << 4 | hex_value(text[1]));
+    }
+  };
+  to += 2;
+  take(3, 16);
+  *to++ = '\1';
+  take(36, 8);
+  *to++ = '\2';
+  take(53, 1);
   return bytes;
 }
 
 std::string traceparent_of_binary(std::string_view bytes) {
-  constexpr std::size_t kSize = 29;
-  if (bytes.size() < kSize || bytes[0] != 0 || bytes[1] != 0 || bytes[18] != 1 || bytes[27] != 2) return {};
-  constexpr char kDigits[] = "0123456789abcdef";
+  if (bytes.size() < kBinaryTrace || bytes[0] != 0 || bytes[1] != 0 || bytes[18] != 1 || bytes[27] != 2) return {};
   std::string text = "00-";
   const auto append = [&](std::size_t from, std::size_t size) {
     for (const char c : bytes.substr(from, size)) {

@@ -4,6 +4,8 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <vector>
 
 #include "bus/task_scope.hpp"
@@ -35,8 +37,9 @@ bool is_target(std::string_view text, std::string_view refused) {
 
 bool is_own_header(std::string_view name) {
   constexpr std::string_view kNames[] = {"host", "content-length", "expect"};
-  return is_connection_header(name) ||
-         std::ranges::any_of(kNames, [&](std::string_view own) { return equal_ignoring_case(name, own); });
+  return is_connection_header(name) || std::ranges::any_of(kNames, [&](std::string_view own) {
+           return name.size() == own.size() && equal_ignoring_case(name, own);
+         });
 }
 
 bool is_named_by_connection(const HttpRequestHead& head, std::string_view name) {
@@ -52,7 +55,10 @@ void append_framing(std::string& out, std::string_view method, const HttpRequest
   }
   const std::uint64_t length = body.rest ? *body.length : body.first.size();
   const bool implied = length == 0 && method != "POST" && method != "PUT" && method != "PATCH";
-  if (!implied) out += fmt::format("Content-Length: {}\r\n", length);
+  if (implied) return;
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), length).ptr;
+  out.append("Content-Length: ").append(digits.data(), end).append("\r\n");
 }
 
 std::string write_head(const HttpRequestHead& head, const HttpRequestBody& body, std::string_view host) {
@@ -61,8 +67,10 @@ std::string write_head(const HttpRequestHead& head, const HttpRequestBody& body,
   out.append(head.method).append(" ").append(head.path);
   if (!head.query.empty()) out.append("?").append(head.query);
   out.append(" HTTP/1.1\r\nHost: ").append(host).append("\r\n");
+  const bool any_named = std::ranges::any_of(
+      head.headers, [](const Field& header) { return equal_ignoring_case(header.name, "connection"); });
   for (const Field& header : head.headers) {
-    if (is_left_out(head, header.name)) continue;
+    if (is_own_header(header.name) || (any_named && is_named_by_connection(head, header.name))) continue;
     out.append(header.name).append(": ").append(header.value).append("\r\n");
   }
   append_framing(out, head.method, body);
@@ -118,19 +126,23 @@ bool is_left_out(const HttpRequestHead& head, std::string_view name) {
 
 /// One request and its answer on one connection.
 struct HttpReply::Connection {
-  Connection(EventLoop& loop, std::unique_ptr<TcpStream> stream, bool to_head)
-      : socket(std::move(stream)), parser(to_head), upload(loop) {}
+  Connection(EventLoop& event_loop, std::unique_ptr<TcpStream> stream, bool to_head)
+      : loop(event_loop), socket(std::move(stream)), parser(to_head) {}
 
+  /// Lets `task` run as long as the connection is used.
+  void upload(Task<void> task) { uploading.emplace(loop).spawn(std::move(task)); }
+
+  EventLoop& loop;
   std::unique_ptr<TcpStream> socket;
   Http1ResponseParser parser;
   bool sent = false;  // the whole request
   std::optional<Error> source_error;
   HttpRequestBody body;
-  TaskScope upload;  // last: its task uses the rest
+  std::optional<TaskScope> uploading;  // last: its task uses the rest
 };
 
 /// What a client's calls share; lives until the last of them has ended.
-struct HttpReply::Shared {
+struct HttpReply::Shared : std::enable_shared_from_this<Shared> {
   struct Idle {
     std::unique_ptr<TcpStream> socket;
     Nanos since;
@@ -151,7 +163,7 @@ struct HttpReply::Shared {
   Timer sweep;
   std::vector<char> bytes;  // what was read last, until it is parsed
 
-  static void keep(const std::shared_ptr<Shared>& self, std::unique_ptr<TcpStream> socket);
+  void keep(std::unique_ptr<TcpStream> socket);
   std::unique_ptr<TcpStream> take();
   void drop(const TcpStream* socket);
   void close_unused();
@@ -167,17 +179,19 @@ struct HttpReply::Shared {
 
 // --- kept connections ---
 
-void HttpReply::Shared::keep(const std::shared_ptr<Shared>& self, std::unique_ptr<TcpStream> socket) {
-  if (self->closed || self->idle.size() >= self->options.max_idle || !socket->quiet()) return;
+void HttpReply::Shared::keep(std::unique_ptr<TcpStream> socket) {
+  // Whether it is quiet indeed is asked when it is taken; TLS has something to read out first.
+  const bool quiet = socket->encrypted() ? socket->quiet() : socket->seems_quiet();
+  if (closed || idle.size() >= options.max_idle || !quiet) return;
   // Not dropped inside the socket's own event: the call that brought the news still runs in it.
-  socket->on_event([weak = std::weak_ptr(self), gone = socket.get(), &loop = self->loop](std::uint32_t events) {
+  socket->on_event([this, gone = socket.get()](std::uint32_t events) {
     if ((events & ~std::uint32_t{EPOLLOUT}) == 0) return;
-    loop.post([weak, gone] {
+    loop.post([weak = weak_from_this(), gone] {
       if (const auto shared = weak.lock()) shared->drop(gone);
     });
   });
-  self->idle.push_back({std::move(socket), self->loop.now()});
-  if (!self->sweep.started()) self->sweep.start_after(self->options.idle_time);
+  idle.push_back({std::move(socket), loop.now()});
+  if (!sweep.started()) sweep.start_after(options.idle_time);
 }
 
 std::unique_ptr<TcpStream> HttpReply::Shared::take() {
@@ -240,7 +254,7 @@ Task<std::optional<Failure>> HttpReply::Shared::exchange(Shared& shared, Connect
   } else {
     // The rest goes out while the answer is read: an upstream may begin to answer before it has
     // read everything, and stop reading until its answer is taken.
-    connection.upload.spawn(send_rest(connection, std::string(parts[0]), parts[1], parts[2], deadline));
+    connection.upload(send_rest(connection, std::string(parts[0]), parts[1], parts[2], deadline));
   }
   while (!connection.parser.head_done()) {
     Result<void> received = co_await receive(shared, connection, deadline);
@@ -319,7 +333,7 @@ bool HttpReply::complete() const { return connection_->parser.done(); }
 void HttpReply::settle() {
   if (connection_ == nullptr || connection_->socket == nullptr) return;
   if (!connection_->parser.connection_reusable() || !connection_->sent || connection_->source_error) return;
-  Shared::keep(shared_, std::move(connection_->socket));
+  shared_->keep(std::move(connection_->socket));
 }
 
 Task<Result<std::optional<Buffer>>> HttpReply::next(Deadline deadline) {

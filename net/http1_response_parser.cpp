@@ -84,23 +84,35 @@ Http1ResponseParser::~Http1ResponseParser() = default;
 Result<void> Http1ResponseParser::feed(std::string_view bytes) {
   if (bytes.empty()) return ok();
   began_ = true;
-  pending_ += bytes;
-  return consume();
+  if (!pending_.empty()) {
+    pending_ += bytes;
+    bytes = pending_;
+  }
+  ASSIGN(const std::size_t used, consume(bytes));
+  if (pending_.empty()) {
+    pending_ = bytes.substr(used);
+  } else {
+    pending_.erase(0, used);
+  }
+  if (!done_ && pending_.size() > kMaxPending) return no_http("a chunk's head is too long");
+  return ok();
 }
 
-Result<void> Http1ResponseParser::consume() {
-  while (!pending_.empty() && !done_) {
+/// How much of `bytes` it took.
+Result<std::size_t> Http1ResponseParser::consume(std::string_view bytes) {
+  std::size_t taken = 0;
+  while (taken != bytes.size() && !done_) {
     ErrorCode error;
-    const std::size_t used = beast_->put(boost::asio::buffer(pending_.data(), pending_.size()), error);
-    pending_.erase(0, used);
+    const std::string_view left = bytes.substr(taken);
+    const std::size_t used = beast_->put(boost::asio::buffer(left.data(), left.size()), error);
+    taken += used;
     const bool needs_more = error == http::error::need_more;
     if (error && !needs_more) return no_http(error.message());
     if (!head_done_ && beast_->is_header_done()) finish_head();
     if (head_done_ && beast_->is_done()) done_ = true;
     if (needs_more || used == 0) break;
   }
-  if (!done_ && pending_.size() > kMaxPending) return no_http("a chunk's head is too long");
-  return ok();
+  return taken;
 }
 
 /// An interim answer is forgotten; what follows it is read anew.

@@ -50,7 +50,7 @@ class Http1ResponseParser {
 
  private:
   class Beast;
-  Result<void> consume();
+  Result<std::size_t> consume(std::string_view bytes);
   void finish_head();
 
   bool to_head_;

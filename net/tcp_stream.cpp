@@ -55,7 +55,11 @@ void TcpStream::event(std::uint32_t events) {
   constexpr std::uint32_t kEnded = EPOLLHUP | EPOLLERR;
   if (!tls_output_.empty() && (events & EPOLLOUT) != 0) (void)flush_tls();  // a failure shows at the next call
   if ((events & (EPOLLOUT | kEnded)) != 0) writable_.wake_all();
-  if ((events & (EPOLLIN | EPOLLRDHUP | kEnded)) != 0) readable_.wake_all();
+  if ((events & (EPOLLIN | EPOLLRDHUP | kEnded)) != 0) {
+    may_read_ = true;
+    readable_.wake_all();
+  }
+  if ((events & (EPOLLRDHUP | kEnded)) != 0) hung_up_ = true;
   if (call_) call_(events);
 }
 
@@ -196,12 +200,19 @@ Result<std::size_t> TcpStream::send(const Parts& parts) {
 }
 
 Result<std::optional<std::size_t>> TcpStream::receive(std::span<char> into) {
-  while (true) {
+  while (may_read_) {
     const ssize_t got = ::recv(fd_, into.data(), into.size(), 0);
-    if (got >= 0) return std::optional<std::size_t>(static_cast<std::size_t>(got));
-    if (errno == EAGAIN) return std::optional<std::size_t>();
+    if (got >= 0) {
+      // Less than there is room for: that was all, and the next byte makes an edge. An end that came
+      // in the same event makes none.
+      if (static_cast<std::size_t>(got) < into.size() && !hung_up_) may_read_ = false;
+      return std::optional<std::size_t>(static_cast<std::size_t>(got));
+    }
+    if (errno == EAGAIN) break;
     if (errno != EINTR) return broken("cannot read", errno);
   }
+  may_read_ = false;
+  return std::optional<std::size_t>();
 }
 
 bool TcpStream::quiet() {
@@ -216,6 +227,7 @@ bool TcpStream::quiet() {
 
 void TcpStream::shut_down() {
   ::shutdown(fd_, SHUT_RDWR);
+  may_read_ = hung_up_ = true;
   readable_.wake_all();
   writable_.wake_all();
 }

@@ -54,6 +54,8 @@ class TcpStream {
   [[nodiscard]] std::string protocol() const { return tls_ == nullptr ? std::string() : tls_->protocol(); }
   /// False when something arrived, or the peer closed: no connection to begin a request on.
   [[nodiscard]] bool quiet();
+  /// The same as far as the loop has been told of it; asks nobody. In the clear only.
+  [[nodiscard]] bool seems_quiet() const { return !may_read_; }
   /// Called with epoll's bits after every event of the descriptor; null for no more. Must not destroy
   /// this stream.
   void on_event(std::function<void(std::uint32_t events)> call) { call_ = std::move(call); }
@@ -76,6 +78,8 @@ class TcpStream {
   int fd_;
   std::unique_ptr<TlsSession> tls_;
   std::string tls_output_;
+  bool may_read_ = true;  // not all has been read, or nobody has looked
+  bool hung_up_ = false;
   WaitQueue readable_;
   WaitQueue writable_;
   std::function<void(std::uint32_t)> call_;

@@ -1,15 +1,12 @@
 #include "net/tls.hpp"
 
 #include <fmt/format.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <climits>
 
 #include "bus/host_lookup.hpp"
+#include "net/openssl_library.hpp"
 
 namespace caisson::net {
 
@@ -181,6 +178,7 @@ class OpensslSession final : public TlsSession {
 void TlsContext::Free::operator()(ssl_ctx_st* context) const { SSL_CTX_free(context); }
 
 Result<TlsContext> TlsContext::make(const TlsOptions& options) {
+  TRY(load_openssl());
   Pointer context(SSL_CTX_new(TLS_client_method()));
   if (context == nullptr) return Error{Errc::kResourceExhausted, "no TLS context: " + openssl_reason()};
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);

@@ -1,7 +1,7 @@
 #!/bin/sh
-# install-packages.sh [--test]: what Caisson is built and run with (Debian 12), and with --test also
-# the servers and tools its tests use. Quick when all of it is there. Needs root or sudo only when
-# something is missing.
+# install-packages.sh [--test|--bench]: what Caisson is built and run with (Debian 12), with --test also
+# the servers and tools its tests use, with --bench those that bench/run compares with. Quick when all of
+# it is there. Needs root or sudo only when something is missing.
 set -eu
 
 packages="
@@ -18,6 +18,10 @@ if [ "${1:-}" = --test ]; then
   # npm comes with Node where that is not Debian's; a newer Go than Debian's will do, too.
   command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
   command -v go >/dev/null 2>&1 || packages="$packages golang-go"
+fi
+if [ "${1:-}" = --bench ]; then
+  packages="$packages redis-server redis-tools nghttp2-client nginx-light
+  iceoryx libiceoryx-posh-dev libgrpc++-dev protobuf-compiler-grpc"
 fi
 
 missing=""

@@ -43,7 +43,7 @@ class Definition {
 
  private:
   Manifest manifest_;
-  std::map<std::uint16_t, StreamHandler> routes_;
+  std::vector<StreamHandler> routes_;  // by number, from 1
   std::map<std::string, StreamHandler, std::less<>> calls_;
 };
 

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <map>
+#include <functional>
+#include <unordered_map>
 
 namespace caisson::sdk {
 
@@ -46,9 +48,14 @@ Error unavailable(const std::string& path, std::string_view what) {
 }  // namespace
 
 struct Counters::Table {
+  /// Looked up with a view, at every request of who does not keep its counters.
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+
   std::byte* memory = nullptr;
   std::size_t used = 0;
-  std::map<std::string, std::size_t> index;
+  std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> index;
 
   Slot& slot(std::size_t number) { return *reinterpret_cast<Slot*>(memory + kHeaderSize + number * kSlotSize); }
   void unmap() {
@@ -98,9 +105,10 @@ Counter Counters::find_or_add(std::uint8_t kind, std::string_view name, std::str
   Table& table = *table_;
   if (table.memory == nullptr || name.empty() || name.size() > 255) return Counter();
   if (name.size() + labels.size() > kTextSize) return Counter();
-  std::string key;
-  key.reserve(name.size() + labels.size() + 1);
-  key.append(name).append(1, '\0').append(labels);
+  std::array<char, kTextSize + 1> text{};
+  name.copy(text.data(), name.size());
+  labels.copy(text.data() + name.size() + 1, labels.size());  // empty labels may point nowhere
+  const std::string_view key(text.data(), name.size() + 1 + labels.size());
   if (const auto found = table.index.find(key); found != table.index.end()) {
     return Counter(&table.slot(found->second).value);
   }
@@ -109,9 +117,9 @@ Counter Counters::find_or_add(std::uint8_t kind, std::string_view name, std::str
   slot.kind = kind;
   slot.label_length = static_cast<std::uint16_t>(labels.size());
   name.copy(slot.text, name.size());
-  labels.copy(slot.text + name.size(), labels.size());  // empty labels may point nowhere
+  labels.copy(slot.text + name.size(), labels.size());
   slot.name_length.store(static_cast<std::uint8_t>(name.size()), std::memory_order_release);
-  table.index.emplace(std::move(key), table.used++);
+  table.index.emplace(key, table.used++);
   return Counter(&slot.value);
 }
 

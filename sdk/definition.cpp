@@ -7,8 +7,11 @@ namespace {
 
 /// A reply that cannot be delivered (link down, client gone) is nobody's error any more.
 Task<void> answer(const Handler* handler, Request request) {
-  Response response = co_await (*handler)(request);
-  [[maybe_unused]] const Result<void> sent = co_await request.reply(std::move(response));
+  auto handling = (*handler)(request);
+  Response response = co_await std::move(handling);
+  if (request.try_reply(response)) co_return;
+  auto replying = request.reply(std::move(response));
+  [[maybe_unused]] const Result<void> sent = co_await std::move(replying);
 }
 
 StreamHandler answering(Handler handler) {
@@ -29,7 +32,7 @@ void Definition::route(Route route, Handler handler) { stream_route(std::move(ro
 
 void Definition::stream_route(Route route, StreamHandler handler) {
   route.number = static_cast<std::uint16_t>(manifest_.routes.size() + 1);
-  routes_.emplace(route.number, std::move(handler));
+  routes_.push_back(std::move(handler));
   manifest_.routes.push_back(std::move(route));
 }
 
@@ -47,8 +50,7 @@ const StreamHandler* Definition::find(std::uint16_t route, std::string_view call
     const auto found = calls_.find(call);
     return found == calls_.end() ? nullptr : &found->second;
   }
-  const auto found = routes_.find(route);
-  return found == routes_.end() ? nullptr : &found->second;
+  return route == 0 || route > routes_.size() ? nullptr : &routes_[route - 1];
 }
 
 }  // namespace caisson::sdk

@@ -64,6 +64,7 @@ Response error_response(const ApiError& error) {
 
 Response json_response(std::string json) {
   Response response;
+  response.headers.reserve(3);  // most add an etag
   response.headers.emplace_back("content-type", "application/json");
   response.body = Buffer(std::move(json));
   return response;

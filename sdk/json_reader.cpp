@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "bus/json_writer.hpp"
+
 namespace caisson::sdk {
 
 namespace {
@@ -156,19 +158,26 @@ Result<void> JsonReader::read_array(const VisitElement& visit) {
 Result<std::string> JsonReader::read_string() {
   if (kind() != Kind::kString) return error("expected a string");
   ++at_;
+  const std::string_view text = text_;
   std::string out;
+  bool ascii = true;
   while (true) {
     const std::size_t from = at_;
-    while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\') {
-      if (static_cast<unsigned char>(text_[at_]) < 0x20) return error("control character in a string");
+    while (true) {
+      at_ += plain_json_length(text.substr(at_));
+      if (at_ >= text.size() || static_cast<unsigned char>(text[at_]) < 0x80) break;
+      ascii = false;
       ++at_;
     }
-    out.append(text_, from, at_ - from);
-    if (at_ >= text_.size()) return error("a string has no end");
-    if (take('"')) return valid_utf8(std::move(out));
-    ++at_;
+    out.append(text, from, at_ - from);
+    if (at_ >= text.size()) return error("a string has no end");
+    if (take('"')) break;
+    if (!take('\\')) return error("control character in a string");
     TRY(read_escape(out));
   }
+  // What an escape stands for is always UTF-8.
+  if (!ascii) out = valid_utf8(std::move(out));
+  return out;
 }
 
 Result<void> JsonReader::read_escape(std::string& out) {

@@ -34,12 +34,19 @@ Result<KeyPrefix> KeyPrefix::parse(const Metadata& metadata, std::optional<std::
   return prefix;
 }
 
+Result<void> KeyPrefix::check(std::string_view key) {
+  if (!holds_separator(key)) return ok();
+  return Error{Errc::kInvalidArgument, fmt::format("input key/keyPrefix '{}' can't contain '||'", key)};
+}
+
 Result<std::string> KeyPrefix::stored_key(std::string_view app, std::string_view store, std::string_view key) const {
-  if (holds_separator(key)) {
-    return Error{Errc::kInvalidArgument, fmt::format("input key/keyPrefix '{}' can't contain '||'", key)};
-  }
+  TRY(check(key));
   if (strategy_ == Strategy::kNone) return std::string(key);
-  return fmt::format("{}{}{}", prefix(app, store), kKeySeparator, key);
+  const std::string before = prefix(app, store);
+  std::string whole;
+  whole.reserve(before.size() + kKeySeparator.size() + key.size());
+  whole.append(before).append(kKeySeparator).append(key);
+  return whole;
 }
 
 std::string KeyPrefix::prefix(std::string_view app, std::string_view store) const {

@@ -20,6 +20,8 @@ class KeyPrefix {
   /// nullopt, "namespace" is a text like any other. kInvalidArgument for a text with the separator in it.
   static Result<KeyPrefix> parse(const Metadata& metadata, std::optional<std::string> app_namespace);
 
+  /// Whether a key can be stored at all: kInvalidArgument for one that holds the separator.
+  static Result<void> check(std::string_view key);
   /// The key as it is stored. kInvalidArgument for a key that holds the separator.
   [[nodiscard]] Result<std::string> stored_key(std::string_view app, std::string_view store,
                                                std::string_view key) const;

@@ -162,18 +162,23 @@ Task<void> Process::serve(Gateway& gateway, Incoming incoming) {
   const std::string_view target = text(head->target());
   // A link stands for the apps of its gateway and for no other.
   const bool foreign = target.empty() ? !gateway.apps.contains(app) : !app.empty() && !gateway.apps.contains(app);
+  if (foreign) {
+    Error error{Errc::kPermissionDenied, fmt::format("this link does not serve app '{}'", app)};
+    return refuse(std::move(incoming), std::move(error));
+  }
   const StreamHandler* const handler = definition_.find(head->route(), target);
-  if (foreign || handler == nullptr) {
-    requests_refused_.add();
-    Error error = foreign ? Error{Errc::kPermissionDenied, fmt::format("this link does not serve app '{}'", app)}
-                          : Error{Errc::kUnimplemented,
-                                  fmt::format("'{}' has no route {}{}", options_.name, head->route(), target)};
-    [[maybe_unused]] const auto sent = co_await incoming.reply_error(std::move(error));
-    co_return;
+  if (handler == nullptr) {
+    Error error{Errc::kUnimplemented, fmt::format("'{}' has no route {}{}", options_.name, head->route(), target)};
+    return refuse(std::move(incoming), std::move(error));
   }
   requests_served_.add();
-  Request request(std::move(incoming));
-  co_await (*handler)(std::move(request));
+  return (*handler)(Request(std::move(incoming)));
+}
+
+Task<void> Process::refuse(Incoming incoming, Error error) {
+  requests_refused_.add();
+  auto replying = incoming.reply_error(std::move(error));
+  [[maybe_unused]] const auto sent = co_await std::move(replying);
 }
 
 void Process::on_control(Gateway& gateway, Frame frame) {

@@ -82,6 +82,7 @@ class Process final : public Context {
   [[nodiscard]] Gateway* gateway_of(std::string_view app);
 
   Task<void> serve(Gateway& gateway, Incoming incoming);
+  Task<void> refuse(Incoming incoming, Error error);
   void on_control(Gateway& gateway, Frame frame);
   void on_hello(Gateway& gateway);
   void on_app(Gateway& gateway, const Frame& frame);

@@ -6,6 +6,7 @@
 
 #include "bus/inproc_lane.hpp"
 #include "bus/testing/run.hpp"
+#include "bus/testing/scripted_lane.hpp"
 #include "config-cache/generation.hpp"
 #include "sdk/http_reply.hpp"
 #include "sdk/status.hpp"
@@ -163,6 +164,35 @@ TEST_F(ProcessTest, ARequestReachesItsRoute) {
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->head->status(), 201);
   EXPECT_EQ(reply->head.payload(), "w:body");
+}
+
+TEST_F(ProcessTest, AnAnswerThatFindsNoRoomIsSentOnceThereIsSome) {
+  auto made = std::make_unique<testing::ScriptedLane>();
+  testing::ScriptedLane& lane = *made;
+  process_.adopt(std::move(made));
+  lane.hello();
+  Envelope app;
+  app.kind = wire::Kind::App;
+  app.app = "shop";
+  lane.deliver(app);
+  while (loop_.turn(Nanos::zero())) {
+  }
+  lane.sent.clear();
+  lane.full = true;
+  Envelope request;
+  request.kind = wire::Kind::Request;
+  request.id = 7;
+  request.route = 1;
+  request.app = "shop";
+  lane.deliver(request, "body");
+
+  lane.full = false;
+  lane.writable();
+  testing::run_until(loop_, [&] { return !lane.sent.empty(); });
+
+  EXPECT_EQ(lane.sent[0].kind, wire::Kind::Reply);
+  EXPECT_EQ(lane.sent[0].id, 7u);
+  EXPECT_EQ(lane.sent[0].error, Errc::kOk);
 }
 
 TEST_F(ProcessTest, ARequestForAnAppThatTheLinkDoesNotStandForIsRefused) {

@@ -13,6 +13,16 @@ int hex_digit(char c) {
   return -1;
 }
 
+/// Views into `response`.
+Envelope head_of(const Response& response) {
+  Envelope head;
+  head.status = response.status;
+  head.message = response.message;
+  head.headers = response.headers;
+  head.trailers = response.trailers;
+  return head;
+}
+
 std::string decoded_or_raw(std::string_view text) {
   auto decoded = percent_decode(text, /*plus_is_space=*/true);
   return decoded ? *std::move(decoded) : std::string(text);
@@ -21,15 +31,11 @@ std::string decoded_or_raw(std::string_view text) {
 }  // namespace
 
 Task<Result<void>> Request::reply(Response response) {
-  const std::vector<Field> headers(response.headers.begin(), response.headers.end());
-  const std::vector<Field> trailers(response.trailers.begin(), response.trailers.end());
-  Envelope envelope;
-  envelope.status = response.status;
-  envelope.message = response.message;
-  envelope.headers = headers;
-  envelope.trailers = trailers;
-  co_return co_await incoming_.reply(envelope, std::move(response.body));
+  auto replying = incoming_.reply(head_of(response), std::move(response.body));
+  co_return co_await std::move(replying);
 }
+
+Result<void> Request::try_reply(Response& response) { return incoming_.try_reply(head_of(response), response.body); }
 
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space) {
   std::string out;

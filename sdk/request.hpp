@@ -53,6 +53,9 @@ class Request {
 
   /// Answers; exactly once.
   Task<Result<void>> reply(Response response);
+  /// Answers at once. kResourceExhausted when the lane is full: `response` is left untouched for reply(),
+  /// which waits.
+  Result<void> try_reply(Response& response);
 
  private:
   Incoming incoming_;

@@ -86,6 +86,8 @@ struct Resiliency::Document {
 
 /// All documents that apply to one app, later ones before earlier ones.
 struct Resiliency::View : Document {
+  /// No policy can come of it, whatever the target is.
+  [[nodiscard]] bool is_empty() const { return timeouts.empty() && retries.empty() && breakers.empty(); }
   /// The default policies of a target without an entry; classes from the most specific on.
   [[nodiscard]] config::PolicyNames defaults(const std::vector<std::string>& classes) const {
     const auto names = [&](std::string_view kind) {
@@ -172,8 +174,11 @@ const Resiliency::View& Resiliency::view_of(std::string_view app) {
 
 Policy Resiliency::for_app(std::string_view caller, std::string_view target, std::string_view method) {
   const View& view = view_of(caller);
-  const auto entry = view.apps.find(std::string(target));
-  const config::PolicyNames names = entry != view.apps.end() ? entry->second : view.defaults({"App", ""});
+  config::PolicyNames names;
+  if (!view.is_empty()) {
+    const auto entry = view.apps.find(std::string(target));
+    names = entry != view.apps.end() ? entry->second : view.defaults({"App", ""});
+  }
   Policy policy = assemble(view, names);
   if (!names.circuit_breaker.empty()) {
     const std::size_t size = names.circuit_breaker_cache_size;
@@ -199,6 +204,7 @@ Policy Resiliency::component_inbound(std::string_view app, std::string_view name
 
 Policy Resiliency::component(std::string_view app, std::string_view name, std::string_view type, bool inbound) {
   const View& view = view_of(app);
+  if (view.is_empty()) return {};
   const std::string key(name);
   config::PolicyNames names;
   if (view.inbound.contains(key) || view.outbound.contains(key)) {

@@ -50,6 +50,8 @@ class Policy {
     return run<T>(std::move(attempt), component_outcome<T>, overall);
   }
 
+  /// True when there is nothing but the one attempt, whose task may then be awaited directly.
+  [[nodiscard]] bool is_none() const { return loop_ == nullptr; }
   /// True when an attempt may be followed by another, so that its input must be kept.
   [[nodiscard]] bool retries() const { return retry_ != nullptr && retry_->max_retries != 0; }
   /// True for the built-in retries of targets without a policy.

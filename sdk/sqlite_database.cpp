@@ -12,6 +12,8 @@
 #include <ctime>
 #include <utility>
 
+#include "sdk/sqlite_setup.hpp"
+
 namespace caisson::sdk {
 
 namespace {
@@ -93,6 +95,7 @@ Result<Database> Database::open(const std::string& path, std::string& moved_to) 
 Result<Database> Database::open_sound(const std::string& path) {
   Database database;
   sqlite3* handle = nullptr;
+  set_up_sqlite();
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
   database.handle_.reset(handle);

@@ -43,6 +43,7 @@ Result<Flags> parse_flags(const std::vector<std::string>& arguments) {
   app.add_option("--resources-path,--components-path", flags.folders)->expected(1)->take_all();
   app.add_option("--config", flags.configurations)->expected(1)->take_all();
   app.add_option("--compartments-file", flags.compartments_file);
+  app.add_flag("--no-compartments", flags.no_compartments);
   app.allow_extras();
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
   try {
@@ -87,6 +88,10 @@ Generation default_documents() {
   return documents;
 }
 
+std::unique_ptr<sdk::Capability> make_config(sdk::Context& context) {
+  return std::make_unique<ConfigCapability>(context);
+}
+
 ConfigCapability::ConfigCapability(sdk::Context& context)
     : context_(context),
       next_scan_(context.loop(), [this] { scan(); }),
@@ -119,7 +124,7 @@ void ConfigCapability::start() {
   if (!data_dir.empty()) {
     if (const auto last = load_snapshot(last_documents_->path()); last) {
       resources_->restore(*last);
-      recall_compartments(*last);
+      if (!flags_.no_compartments) recall_compartments(*last);
     } else if (last.error().code != Errc::kNotFound) {
       log(LogLevel::kError, fmt::format("{}; only what the folders say now is known", last.error().message));
     }
@@ -171,7 +176,7 @@ void ConfigCapability::publish() {
   Generation documents = resources_->documents();
   if (flags_.folders.empty()) documents.components = default_documents().components;
   std::vector<Problem> problems = resources_->problems();
-  Compiled compiled = compile(documents, serving_);
+  Compiled compiled = compile(documents, serving_, flags_.no_compartments ? Division::kNone : Division::kAsAsked);
   problems.insert(problems.end(), compiled.problems.begin(), compiled.problems.end());
   Generation own = std::move(compiled.audiences["config"]);
   compiled.audiences.erase("config");  // stays in this process

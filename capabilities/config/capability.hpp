@@ -24,6 +24,7 @@ struct Flags {
   std::vector<std::string> folders;         // --resources-path, --components-path
   std::vector<std::string> configurations;  // --config
   std::string compartments_file;            // --compartments-file; empty: nobody is told
+  bool no_compartments = false;             // --no-compartments: all that asks for one is served without it
 };
 /// Reads them; kInvalidArgument says what is wrong. What is unknown is passed over.
 Result<Flags> parse_flags(const std::vector<std::string>& arguments);
@@ -101,6 +102,8 @@ class ConfigCapability final : public sdk::Capability {
   items::DaprHttp items_http_;
   items::DaprGrpc items_grpc_;
 };
+
+std::unique_ptr<sdk::Capability> make_config(sdk::Context& context);
 
 /// The term of this start: above every earlier one of this data folder, and, for when that is lost,
 /// not below the wall clock's milliseconds. Written durably before it is used.

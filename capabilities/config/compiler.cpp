@@ -127,7 +127,8 @@ void add_configuration(std::map<std::string, Generation>& audiences, const Confi
 /// One run of compile(): finds every component's place.
 class Divider {
  public:
-  Divider(Compiled& compiled, const Placement& serving) : compiled_(compiled), before_(serving) {}
+  Divider(Compiled& compiled, const Placement& serving, Division division)
+      : compiled_(compiled), before_(serving), division_(division) {}
 
   void place(const Component& component) {
     const Category* const category = category_of(component);
@@ -178,6 +179,14 @@ class Divider {
     std::string audience(category.audience);
     const std::string compartment = compartment_wanted_by(component);
     if (compartment.empty()) return audience;
+    if (division_ == Division::kNone) {
+      if (!component.compartment.empty()) {
+        report(component, fmt::format("compartment '{}': there are none here, all capabilities run in one process; it "
+                                      "is served without one",
+                                      compartment));
+      }
+      return audience;
+    }
     if (!category.divisible) {
       report(component, fmt::format("components of type '{}' cannot have a compartment of their own; it is served "
                                     "without one",
@@ -210,15 +219,16 @@ class Divider {
 
   Compiled& compiled_;
   const Placement& before_;
+  Division division_;
   std::set<std::string> own_;  // the compartments that are wanted
 };
 
 }  // namespace
 
-Compiled compile(const Generation& documents, const Placement& serving) {
+Compiled compile(const Generation& documents, const Placement& serving, Division division) {
   Compiled compiled;
   for (const std::string_view name : kAlways) compiled.audiences[std::string(name)];
-  Divider divider(compiled, serving);
+  Divider divider(compiled, serving, division);
   for (const Component& component : documents.components) {
     if (!is_denied(component, documents.configuration.denied_component_types)) divider.place(component);
   }

@@ -28,6 +28,9 @@ struct Compiled {
   std::vector<Component> unserved;
 };
 
+/// Whether components get the compartments they ask for.
+enum class Division { kAsAsked, kNone };
+
 /// Divides the documents among their audiences:
 ///
 ///   state, pubsub, secrets, lock             the components of their category
@@ -44,6 +47,9 @@ struct Compiled {
 /// of state and pubsub, and with it the subscriptions to it. `serving` says where components have been
 /// until now: one that moves within its capability stays there as well, and its requests go on
 /// going there, until the caller finds the new place ready and says so in the next `serving`.
-Compiled compile(const Generation& documents, const Placement& serving = {});
+///
+/// With Division::kNone a component that asks for a compartment by its annotation is served without it,
+/// and that is among the problems; a type that has one by default goes without a word.
+Compiled compile(const Generation& documents, const Placement& serving = {}, Division division = Division::kAsAsked);
 
 }  // namespace caisson::config

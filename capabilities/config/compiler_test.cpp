@@ -190,6 +190,19 @@ TEST(CompilerTest, TheAnnotationOverridesTheTypesOwnCompartment) {
   EXPECT_THAT(names_in(compile(documents).audiences.at("pubsub/main")), ElementsAre("events"));
 }
 
+TEST(CompilerTest, WithoutCompartmentsAllStayWithTheirCapabilityAndWhoAskedForOneIsTold) {
+  Generation documents;
+  documents.components = {in_compartment("slow", "state.redis", "b"), component("events", "pubsub.kafka")};
+
+  const Compiled compiled = compile(documents, {}, Division::kNone);
+
+  EXPECT_THAT(names_in(compiled.audiences.at("state")), ElementsAre("slow"));
+  EXPECT_THAT(names_in(compiled.audiences.at("pubsub")), ElementsAre("events"));
+  EXPECT_THAT(compiled.compartments, IsEmpty());
+  ASSERT_EQ(compiled.problems.size(), 1U);
+  EXPECT_THAT(compiled.problems[0].message, HasSubstr("Component 'slow': compartment 'b': there are none here"));
+}
+
 TEST(CompilerTest, ASubscriptionGoesWhereItsComponentIsAndAnUnknownOneToTheCapability) {
   Generation documents;
   documents.components = {component("orders", "pubsub.redis"), component("events", "pubsub.kafka"),

@@ -142,6 +142,10 @@ Task<Result<Answer>> InvokeService::invoke_under(std::shared_ptr<Outgoing> outgo
   if (rpc) outgoing->whole = rpc_message(operation, outgoing->whole);
   outgoing->keep = policy.retries();
 
+  if (policy.is_none()) {
+    auto trying = attempt(std::move(outgoing), operation.deadline);
+    co_return co_await std::move(trying);
+  }
   Callees::Waiting waiting(callees_);
   std::function<Task<Result<Answer>>(Deadline)> one = [&](Deadline until) { return attempt(outgoing, until); };
   std::function<sdk::Outcome(const Result<Answer>&)> classify = [&](const Result<Answer>& answer) {

@@ -66,6 +66,10 @@ PubsubCounters::PubsubCounters(sdk::Counters& counters, const std::string& compo
   dead_lettered = counters.counter("pubsub_dead_lettered_total", labels);
 }
 
+std::unique_ptr<sdk::Capability> make_pubsub(sdk::Context& context) {
+  return std::make_unique<PubsubCapability>(context, std::chrono::system_clock::now);
+}
+
 PubsubCapability::PubsubCapability(sdk::Context& context, WallClock wall_clock, std::vector<BrokerType> more)
     : context_(context),
       wall_clock_(std::move(wall_clock)),

@@ -91,4 +91,7 @@ class PubsubCapability final : public sdk::Capability {
   ActiveSubscriptions active_;  // last: its tasks use everything above
 };
 
+/// With the built-in types and the system's wall clock.
+std::unique_ptr<sdk::Capability> make_pubsub(sdk::Context& context);
+
 }  // namespace caisson::pubsub

@@ -1,11 +1,10 @@
 #include "capabilities/pubsub/cloud_event.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <random>
 
+#include "bus/json_writer.hpp"
 #include "sdk/base64.hpp"
 
 namespace caisson::pubsub {
@@ -72,23 +71,10 @@ bool is_binary(std::string_view type, std::string_view data) {
   return type == "application/protobuf" && is_cloud_event_protobuf(data);
 }
 
-/// Sets `name` to the override of that name where the publisher gave one.
-void apply_override(JsonValue& event, std::string_view name, const MessageMetadata& metadata) {
-  const std::string* const value = find_metadata(metadata, fmt::format("cloudevent.{}", name));
-  if (value != nullptr && !value->empty()) event.set(name, JsonValue::string(*value));
-}
-
-void apply_overrides(JsonValue& event, const MessageMetadata& metadata) {
-  for (const std::string_view name : {"id", "source", "type", "tracestate", "subject"}) {
-    apply_override(event, name, metadata);
-  }
-  // Both members carry the same context; the name of the standard wins over the older one.
-  for (const std::string_view name : {"cloudevent.traceid", "cloudevent.traceparent"}) {
-    const std::string* const value = find_metadata(metadata, name);
-    if (value == nullptr || value->empty()) continue;
-    event.set("traceid", JsonValue::string(*value));
-    event.set("traceparent", JsonValue::string(*value));
-  }
+/// What the publisher gave for an attribute of the event, under `name` in the metadata; else `otherwise`.
+std::string_view override_of(const MessageMetadata& metadata, std::string_view name, std::string_view otherwise) {
+  const std::string* const value = find_metadata(metadata, name);
+  return value == nullptr || value->empty() ? otherwise : std::string_view(*value);
 }
 
 /// Seconds to live, where the publisher gave a positive number of them.
@@ -103,25 +89,26 @@ std::optional<std::chrono::seconds> time_to_live(const MessageMetadata& metadata
   return std::chrono::seconds(std::min<std::int64_t>(seconds, std::int64_t{100} * 365 * 86400));
 }
 
-void apply_expiration(JsonValue& event, const EventContext& context, const MessageMetadata& metadata) {
-  if (context.broker_expires) return;
-  if (const auto ttl = time_to_live(metadata)) {
-    event.set("expiration", JsonValue::string(format_rfc3339(context.now + *ttl)));
-  }
+/// The moment the event ends, unless the broker sees to that itself; empty: never.
+std::string expiration_of(const EventContext& context, const MessageMetadata& metadata) {
+  if (context.broker_expires || metadata.empty()) return {};
+  const auto ttl = time_to_live(metadata);
+  return ttl ? format_rfc3339(context.now + *ttl) : std::string();
 }
 
-void set_data(JsonValue& event, std::string_view type, std::string_view data) {
+void write_data(JsonWriter& json, std::string_view type, std::string_view data) {
   if (is_binary(type, data)) {
-    event.set("data_base64", JsonValue::string(sdk::base64_encode(data)));
+    json.key("data_base64").value(sdk::base64_encode(data));
     return;
   }
+  json.key("data");
   if (type == "application/json") {
-    if (auto parsed = parse_json(data)) {
-      event.set("data", *std::move(parsed));
+    if (const auto parsed = parse_json(data)) {
+      json.raw(to_text(*parsed));
       return;
     }
   }
-  event.set("data", JsonValue::string(data));
+  json.value(data);
 }
 
 Result<std::string> complete(const EventContext& context, std::string_view data, const MessageMetadata& metadata) {
@@ -142,7 +129,8 @@ Result<std::string> complete(const EventContext& context, std::string_view data,
   if (missing("source")) event.set("source", JsonValue::string("Dapr"));
   if (missing("type")) event.set("type", JsonValue::string(kEventType));
   if (missing("specversion")) event.set("specversion", JsonValue::string(kSpecVersion));
-  apply_expiration(event, context, metadata);
+  const std::string expiration = expiration_of(context, metadata);
+  if (!expiration.empty()) event.set("expiration", JsonValue::string(expiration));
   return to_text(event);
 }
 
@@ -152,6 +140,13 @@ std::uint64_t mix(std::uint64_t x) {
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
   return x ^ (x >> 31);
+}
+
+/// A number of at most that many decimal digits, with zeros before it.
+void append_digits(std::string& out, std::int64_t number, std::size_t digits) {
+  const std::size_t from = out.size();
+  out.append(digits, '0');
+  for (std::size_t i = from + digits; i-- > from; number /= 10) out[i] = static_cast<char>('0' + number % 10);
 }
 
 bool take_number(std::string_view& text, std::size_t digits, int& out) {
@@ -188,23 +183,29 @@ Result<std::string> wrap(const EventContext& context, std::string_view data, con
   const std::string type = media_type(context.content_type);
   if (type == kCloudEventJson) return complete(context, data, metadata);
 
-  JsonValue event = JsonValue::object();
-  event.set("id", JsonValue::string(context.id));
-  event.set("specversion", JsonValue::string(kSpecVersion));
-  event.set("source", JsonValue::string(context.app));
-  event.set("type", JsonValue::string(kEventType));
-  event.set("datacontenttype",
-            JsonValue::string(context.content_type.empty() ? std::string_view("text/plain") : context.content_type));
-  event.set("topic", JsonValue::string(context.topic));
-  event.set("pubsubname", JsonValue::string(context.pubsub));
-  event.set("traceid", JsonValue::string(context.traceparent));
-  event.set("traceparent", JsonValue::string(context.traceparent));
-  event.set("tracestate", JsonValue::string(context.tracestate));
-  event.set("time", JsonValue::string(format_rfc3339(context.now)));
-  set_data(event, type, data);
-  apply_overrides(event, metadata);
-  apply_expiration(event, context, metadata);
-  return to_text(event);
+  // Both members carry the same context; the name of the standard wins over the older one.
+  const std::string_view older = override_of(metadata, "cloudevent.traceid", context.traceparent);
+  const std::string_view traceparent = override_of(metadata, "cloudevent.traceparent", older);
+  const std::string_view subject = override_of(metadata, "cloudevent.subject", {});
+  const std::string expiration = expiration_of(context, metadata);
+
+  JsonWriter json(HtmlEscape::kYes);
+  json.begin_object();
+  write_data(json, type, data);
+  json.key("datacontenttype").value(context.content_type.empty() ? "text/plain" : context.content_type);
+  if (!expiration.empty()) json.key("expiration").value(expiration);
+  json.key("id").value(override_of(metadata, "cloudevent.id", context.id));
+  json.key("pubsubname").value(context.pubsub);
+  json.key("source").value(override_of(metadata, "cloudevent.source", context.app));
+  json.key("specversion").value(kSpecVersion);
+  if (!subject.empty()) json.key("subject").value(subject);
+  json.key("time").value(format_rfc3339(context.now));
+  json.key("topic").value(context.topic);
+  json.key("traceid").value(traceparent).key("traceparent").value(traceparent);
+  json.key("tracestate").value(override_of(metadata, "cloudevent.tracestate", context.tracestate));
+  json.key("type").value(override_of(metadata, "cloudevent.type", kEventType));
+  json.end_object();
+  return json.take();
 }
 
 std::string to_text(const JsonValue& event) {
@@ -247,8 +248,18 @@ std::string event_id(const RequestId& request, std::uint64_t index) {
   }
   high = (high & ~0xF000ULL) | 0x4000ULL;
   low = (low & ~(0x3ULL << 62)) | (0x2ULL << 62);
-  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, (high >> 16) & 0xFFFF, high & 0xFFFF, low >> 48,
-                     low & 0xFFFFFFFFFFFFULL);
+  std::string id;
+  id.reserve(36);
+  append_hex(id, high >> 32, 8);
+  append_hex(id += '-', high >> 16, 4);
+  append_hex(id += '-', high, 4);
+  append_hex(id += '-', low >> 48, 4);
+  append_hex(id += '-', low, 12);
+  return id;
+}
+
+void append_hex(std::string& out, std::uint64_t number, int digits) {
+  while (digits-- > 0) out += "0123456789abcdef"[(number >> (4 * digits)) & 15];
 }
 
 std::string media_type(std::string_view content_type) {
@@ -263,9 +274,16 @@ std::string format_rfc3339(WallTime time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(time - day));
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count());
+  std::string text;
+  text.reserve(20);
+  append_digits(text, static_cast<int>(date.year()), 4);
+  append_digits(text += '-', static_cast<unsigned>(date.month()), 2);
+  append_digits(text += '-', static_cast<unsigned>(date.day()), 2);
+  append_digits(text += 'T', clock.hours().count(), 2);
+  append_digits(text += ':', clock.minutes().count(), 2);
+  append_digits(text += ':', clock.seconds().count(), 2);
+  text += 'Z';
+  return text;
 }
 
 std::optional<WallTime> parse_rfc3339(std::string_view text) {

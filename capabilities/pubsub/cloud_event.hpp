@@ -44,6 +44,9 @@ std::string to_text(const JsonValue& event);
 /// apart. Shaped as a version 4 UUID.
 std::string event_id(const RequestId& request, std::uint64_t index = 0);
 
+/// Appends the lowest `digits` hexadecimal digits of a number.
+void append_hex(std::string& out, std::uint64_t number, int digits);
+
 /// The media type in lower case, without parameters.
 std::string media_type(std::string_view content_type);
 

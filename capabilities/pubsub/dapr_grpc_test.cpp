@@ -109,7 +109,7 @@ TEST_F(DaprGrpcTest, RawDataTakesItsTraceContextAlongAsMetadata) {
   envelope.id = 1;
   envelope.traceparent = "00-parent";
   envelope.tracestate = "state";
-  const sdk::Request request(Incoming(testing::FrameMemory::make(envelope, {}), nullptr, Deadline::never()));
+  const sdk::Request request(Incoming(testing::FrameMemory::make(envelope, {}), {}, Deadline::never()));
   rt::PublishEventRequest message = event("x");
   EXPECT_EQ(dapr_grpc::decode(request, message).metadata.count("traceid"), 0U);
 
@@ -162,7 +162,7 @@ TEST_F(DaprGrpcTest, TheRequestsMetadataCountsForEveryEntryUnlessItHasItsOwn) {
   (*message.mutable_metadata())["key"] = "common";
   (*message.mutable_entries(0)->mutable_metadata())["key"] = "own";
   const sdk::Request request(
-      Incoming(testing::FrameMemory::make(envelope, message.SerializeAsString()), nullptr, Deadline::never()));
+      Incoming(testing::FrameMemory::make(envelope, message.SerializeAsString()), {}, Deadline::never()));
 
   const auto decoded = dapr_grpc::decode_bulk_publish(request);
 

@@ -8,7 +8,7 @@ namespace caisson::pubsub {
 namespace {
 
 sdk::Request request_of(const Envelope& envelope, std::string body) {
-  return sdk::Request(Incoming(testing::FrameMemory::make(envelope, std::move(body)), nullptr, Deadline::never()));
+  return sdk::Request(Incoming(testing::FrameMemory::make(envelope, std::move(body)), {}, Deadline::never()));
 }
 
 Publish publish_to(std::string pubsub, std::string topic) {

@@ -66,11 +66,17 @@ Task<Verdict> Deliverer::deliver(std::shared_ptr<const DeliveryTarget> target, D
 
 Task<Attempt> Deliverer::deliver_with_policy(const DeliveryTarget& target, const Event& event) {
   const sdk::Policy policy = policy_for(target);
-  std::function<Task<Result<Attempt>>(Deadline)> one = [this, &target, &event](Deadline deadline) {
-    return attempt(target, event, deadline);
-  };
-  std::function<sdk::Outcome(const Result<Attempt>&)> classify = outcome_of;
-  auto outcome = co_await policy.run<Attempt>(std::move(one), std::move(classify), Deadline::never());
+  Task<Result<Attempt>> delivering;
+  if (policy.is_none()) {
+    delivering = attempt(target, event, Deadline::never());
+  } else {
+    std::function<Task<Result<Attempt>>(Deadline)> one = [this, &target, &event](Deadline deadline) {
+      return attempt(target, event, deadline);
+    };
+    std::function<sdk::Outcome(const Result<Attempt>&)> classify = outcome_of;
+    delivering = policy.run<Attempt>(std::move(one), std::move(classify), Deadline::never());
+  }
+  auto outcome = co_await std::move(delivering);
   if (outcome) co_return *std::move(outcome);
   co_return Attempt{Attempt::Kind::kHeld, 0, std::move(outcome).error().message};
 }

@@ -1,7 +1,5 @@
 #include "capabilities/pubsub/event.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <random>
 #include <utility>
@@ -102,7 +100,12 @@ std::string child_traceparent(std::string_view parent) {
   const bool whole = is_hex(trace) && is_hex(flags) && is_hex(parent.substr(36, 16)) && is_hex(parent.substr(0, 2));
   if (!whole || parent.starts_with("ff") || trace.find_first_not_of('0') == std::string_view::npos) return {};
   thread_local std::mt19937_64 random{std::random_device{}()};
-  return fmt::format("00-{}-{:016x}-{}", trace, random() | 1, flags);
+  std::string child;
+  child.reserve(55);
+  child.append("00-").append(trace) += '-';
+  append_hex(child, random() | 1, 16);
+  (child += '-').append(flags);
+  return child;
 }
 
 }  // namespace caisson::pubsub

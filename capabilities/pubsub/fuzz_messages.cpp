@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   envelope.id = 1;
   envelope.query = "metadata.key=value";
   const caisson::sdk::Request request(
-      caisson::Incoming(testing::FrameMemory::make(envelope, std::string(text)), nullptr, caisson::Deadline::never()));
+      caisson::Incoming(testing::FrameMemory::make(envelope, std::string(text)), {}, caisson::Deadline::never()));
 
   if (const auto message = dapr_grpc::read_publish(request)) {
     [[maybe_unused]] const Publish publish = dapr_grpc::decode(request, *message);

@@ -49,6 +49,7 @@ Attempt read_app_answer(std::uint16_t status, std::string_view body) {
   if (status < 200 || status > 299) {
     return {Attempt::Kind::kFailed, status, fmt::format("the app answered {}", status)};
   }
+  if (body.empty()) return {Attempt::Kind::kSuccess, status, {}};
   const auto parsed = parse_json(body);
   if (!parsed || !parsed->is_object()) return {Attempt::Kind::kSuccess, status, {}};
   const JsonValue* const verdict = parsed->find_ignoring_case("status");

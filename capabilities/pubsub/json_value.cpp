@@ -1,6 +1,7 @@
 #include "capabilities/pubsub/json_value.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "bus/wire.hpp"
 #include "sdk/json_reader.hpp"
@@ -11,6 +12,9 @@ namespace {
 
 /// Sorted by name, the last of equal ones.
 void keep_last_of_each(std::vector<JsonMember>& members) {
+  // As most are written, and as every event of ours is.
+  const auto in_order = [](const JsonMember& a, const JsonMember& b) { return a.name < b.name; };
+  if (std::ranges::adjacent_find(members, std::not_fn(in_order)) == members.end()) return;
   std::ranges::stable_sort(members, {}, &JsonMember::name);
   std::size_t kept = 0;
   for (std::size_t i = 0; i < members.size(); ++i) {

@@ -1,5 +1,8 @@
 #include "capabilities/pubsub/make_kafka_broker.hpp"
 
+#include <chrono>
+
+#include "capabilities/pubsub/capability.hpp"
 #include "capabilities/pubsub/component.hpp"
 #include "capabilities/pubsub/kafka_broker.hpp"
 
@@ -29,6 +32,11 @@ BrokerType kafka_broker_type(KafkaThreads& threads) {
   };
   return {"pubsub.kafka", [&threads](sdk::Context& context, const sdk::ComponentSpec& spec, const WallClock&,
                                      Deadline) { return Make::run(threads, context, spec); }};
+}
+
+std::unique_ptr<sdk::Capability> make_kafka_pubsub(sdk::Context& context, KafkaThreads& threads) {
+  std::vector<BrokerType> more{kafka_broker_type(threads)};
+  return std::make_unique<PubsubCapability>(context, std::chrono::system_clock::now, std::move(more));
 }
 
 }  // namespace caisson::pubsub

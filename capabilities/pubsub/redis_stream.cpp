@@ -16,6 +16,9 @@ using redis::ReplyKind;
 
 namespace {
 
+/// Bytes of XADD beside topic and data, for a message with few or no metadata.
+constexpr std::size_t kAroundMessage = 192;
+
 Error unexpected(std::string_view command) {
   return {Errc::kInternal, fmt::format("the server's answer to {} has an unknown shape", command)};
 }
@@ -81,6 +84,7 @@ StreamId StreamId::next() const {
 
 redis::Command make_xadd(std::string_view topic, const Message& message, StreamTrim trim) {
   redis::Command command{"XADD", topic};
+  command.reserve(topic.size() + message.data.size() + kAroundMessage);
   if (trim.max_length > 0) {
     command.add("MAXLEN").add("~").add(trim.max_length);
   } else if (trim.min_ms > 0) {

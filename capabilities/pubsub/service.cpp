@@ -23,6 +23,32 @@ std::variant<bool, PublishResult> wants_raw(const MessageMetadata& metadata) {
   return *raw;
 }
 
+using Found = std::variant<std::shared_ptr<PubsubComponent>, PublishResult>;
+
+/// What a look-up means for a publish.
+Found judge(const Publish& request, sdk::ComponentSet::Found found) {
+  PublishResult refused;
+  if (found.component != nullptr) {
+    if (!request.topic.empty()) return std::static_pointer_cast<PubsubComponent>(std::move(found.component));
+    refused.failure = PublishFailure::kTopicEmpty;
+  } else if (found.absent == sdk::ComponentSet::Absent::kNoneConfigured) {
+    refused.failure = PublishFailure::kNotConfigured;
+  } else if (request.pubsub.empty()) {
+    refused.failure = PublishFailure::kPubsubEmpty;
+  } else if (found.absent == sdk::ComponentSet::Absent::kUnknown) {
+    refused.failure = PublishFailure::kNotFound;
+  } else {
+    refused.failure = PublishFailure::kBroker;
+    refused.reason = "the component is not ready: " + found.reason;
+  }
+  return refused;
+}
+
+bool is_not_ready(const Found& found) {
+  const auto* const refused = std::get_if<PublishResult>(&found);
+  return refused != nullptr && refused->failure == PublishFailure::kBroker;
+}
+
 PublishResult check_ids(const std::vector<BulkEntry>& entries) {
   std::set<std::string_view> seen;
   for (const BulkEntry& entry : entries) {
@@ -37,8 +63,12 @@ PublishResult check_ids(const std::vector<BulkEntry>& entries) {
 Service::Service(EventLoop& loop, sdk::ComponentSet& components, sdk::Resiliency& resiliency, WallClock wall_clock)
     : loop_(loop), components_(components), resiliency_(resiliency), wall_clock_(std::move(wall_clock)) {}
 
-Task<PublishResult> Service::publish(Publish request) {
-  auto found = co_await find(request);
+Task<PublishResult> Service::publish(const Publish& request) {
+  FoundComponent found = judge(request, components_.find(request.pubsub, request.app));
+  if (is_not_ready(found)) {
+    auto finding = find(request);
+    found = co_await std::move(finding);
+  }
   if (auto* const refused = std::get_if<PublishResult>(&found)) co_return std::move(*refused);
   const auto component = std::get<std::shared_ptr<PubsubComponent>>(found);
 
@@ -65,23 +95,10 @@ Task<PublishResult> Service::publish(Publish request) {
   co_return PublishResult{};
 }
 
-Task<std::variant<std::shared_ptr<PubsubComponent>, PublishResult>> Service::find(const Publish& request) {
-  auto found = co_await components_.find_when_ready(request.pubsub, request.app, request.deadline);
-  PublishResult refused;
-  if (found.component != nullptr) {
-    if (!request.topic.empty()) co_return std::static_pointer_cast<PubsubComponent>(found.component);
-    refused.failure = PublishFailure::kTopicEmpty;
-  } else if (found.absent == sdk::ComponentSet::Absent::kNoneConfigured) {
-    refused.failure = PublishFailure::kNotConfigured;
-  } else if (request.pubsub.empty()) {
-    refused.failure = PublishFailure::kPubsubEmpty;
-  } else if (found.absent == sdk::ComponentSet::Absent::kUnknown) {
-    refused.failure = PublishFailure::kNotFound;
-  } else {
-    refused.failure = PublishFailure::kBroker;
-    refused.reason = "the component is not ready: " + found.reason;
-  }
-  co_return refused;
+Task<Service::FoundComponent> Service::find(const Publish& request) {
+  auto finding = components_.find_when_ready(request.pubsub, request.app, request.deadline);
+  auto found = co_await std::move(finding);
+  co_return judge(request, std::move(found));
 }
 
 std::variant<std::string, PublishResult> Service::make_event(const Publish& request, const Part& part,
@@ -111,6 +128,10 @@ PublishResult Service::check_scope(const Publish& request, PubsubComponent& comp
 Task<Result<void>> Service::hand_over(const Publish& request, PubsubComponent& component, Message message) {
   const sdk::Policy policy = resiliency_.component_outbound(request.app, component.name, component.type);
   const std::string topic = component.rules.broker_topic(request.topic);
+  if (policy.is_none()) {
+    auto publishing = component.broker->publish(topic, std::move(message), request.deadline);
+    co_return co_await std::move(publishing);
+  }
   std::function<Task<Result<void>>(Deadline)> attempt;
   if (policy.retries()) {
     attempt = [&](Deadline until) { return component.broker->publish(topic, message, until); };

@@ -22,8 +22,8 @@ class Service {
 
   Service(EventLoop& loop, sdk::ComponentSet& components, sdk::Resiliency& resiliency, WallClock wall_clock);
 
-  /// The request's views outlive the task.
-  Task<PublishResult> publish(Publish request);
+  /// The request, and what its views are of, outlives the task.
+  Task<PublishResult> publish(const Publish& request);
   /// The same. What failed is tried again as the policy says, what did not is not.
   Task<BulkPublishResult> publish_bulk(BulkPublish request);
 
@@ -37,8 +37,9 @@ class Service {
   };
   struct Publication;
 
-  /// The component as the app may see it, or why there is none.
-  Task<std::variant<std::shared_ptr<PubsubComponent>, PublishResult>> find(const Publish& request);
+  using FoundComponent = std::variant<std::shared_ptr<PubsubComponent>, PublishResult>;
+  /// The component as the app may see it, or why there is none. One that is being opened is waited for.
+  Task<FoundComponent> find(const Publish& request);
   /// The bytes for the broker: an event around the data.
   std::variant<std::string, PublishResult> make_event(const Publish& request, const Part& part,
                                                       const Broker& broker) const;

@@ -39,18 +39,21 @@ Route route_of(std::string_view method, Effect effect) {
   return route;
 }
 
-std::string_view result_of(std::uint16_t status) {
+OperationCounter::End end_of(std::uint16_t status) {
   switch (static_cast<Errc>(status)) {
     case Errc::kOk:
-      return "ok";
+      return OperationCounter::End::kOk;
     case Errc::kInvalidArgument:
     case Errc::kAborted:
     case Errc::kUnimplemented:
-      return "refused";
+      return OperationCounter::End::kRefused;
     default:
-      return "failed";
+      return OperationCounter::End::kFailed;
   }
 }
+
+const std::string& store_of(const auto& message) { return message.store_name(); }
+const std::string& store_of(const rpc::ExecuteStateTransactionRequest& message) { return message.storename(); }
 
 }  // namespace
 
@@ -66,141 +69,122 @@ void DaprGrpc::define(sdk::Definition& definition) {
   route(definition, std::move(search), "query", &DaprGrpc::query);
 }
 
-void DaprGrpc::route(sdk::Definition& definition, Route route, std::string operation, Serve serve) {
-  definition.route(std::move(route), [this, operation = std::move(operation), serve](Request& request) {
-    return counted(request, operation, serve);
-  });
+template <class Message>
+void DaprGrpc::route(sdk::Definition& definition, Route route, std::string name, Operation<Message> operation) {
+  OperationCounter& counter = operations_.emplace_back(counters_, std::move(name));
+  definition.route(std::move(route),
+                   [this, &counter, operation](Request& request) { return serve(request, counter, operation); });
 }
 
-Task<Response> DaprGrpc::counted(Request& request, const std::string& operation, Serve serve) {
-  auto task = (this->*serve)(request);
-  Response response = co_await std::move(task);
-  counters_
-      .counter("state_requests_total",
-               fmt::format("operation=\"{}\",result=\"{}\"", operation, result_of(response.status)))
-      .add();
+template <class Message>
+Task<Response> DaprGrpc::serve(const Request& request, OperationCounter& counter, Operation<Message> operation) {
+  auto answering = answer(request, operation);
+  Response response = co_await std::move(answering);
+  counter.add(end_of(response.status));
   co_return response;
 }
 
-Task<Response> DaprGrpc::get(Request& request) {
-  rpc::GetStateRequest message;
+/// What all operations have in common: the message is read, and its store looked up.
+template <class Message>
+Task<Response> DaprGrpc::answer(const Request& request, Operation<Message> operation) {
+  Message message;
   if (const auto read = sdk::parse_message(request.body(), message); !read) co_return plain(read.error());
-  auto selecting = service_.select(message.store_name(), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
-
-  Get get = get_of(std::move(message));
-  const std::string key = get.key;
-  if (const auto stored = Service::stored_key(*selected, key); !stored) {
-    co_return refuse(dapr_errors::illegal_key(*selected, key, stored.error()));
+  Result<Selected> selected = service_.find(store_of(message), request.app());
+  if (!selected && selected.error().code == Errc::kUnavailable) {
+    auto selecting = service_.select(store_of(message), std::string(request.app()), request.deadline());
+    selected = co_await std::move(selecting);
   }
-  auto getting = service_.get(*selected, std::move(get), request.deadline());
+  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
+  auto serving = (this->*operation)(request, message, *selected);
+  co_return co_await std::move(serving);
+}
+
+Task<Response> DaprGrpc::get(const Request& request, rpc::GetStateRequest& message, const Selected& selected) {
+  const Get get = get_of(std::move(message));
+  const std::string& key = get.key;
+  if (const auto checked = Service::check_key(key); !checked) {
+    co_return refuse(dapr_errors::illegal_key(selected, key, checked.error()));
+  }
+  auto getting = service_.get(selected, get, request.deadline());
   Found found = co_await std::move(getting);
-  if (!found) co_return refuse(dapr_errors::not_read(*selected, key, found.error().message));
+  if (!found) co_return refuse(dapr_errors::not_read(selected, key, found.error().message));
   if (!*found) co_return sdk::rpc_response(rpc::GetStateResponse());
   if (const std::size_t size = (*found)->value.size(); size > kMostValueBytes) {
-    co_return refuse(dapr_errors::not_read(*selected, key, fmt::format("the value is {} bytes long", size)));
+    co_return refuse(dapr_errors::not_read(selected, key, fmt::format("the value is {} bytes long", size)));
   }
   co_return sdk::rpc_response(message_of(**std::move(found)));
 }
 
-Task<Response> DaprGrpc::get_many(Request& request) {
-  rpc::GetBulkStateRequest message;
-  if (const auto read = sdk::parse_message(request.body(), message); !read) co_return plain(read.error());
-  auto selecting = service_.select(message.store_name(), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
-
+Task<Response> DaprGrpc::get_many(const Request& request, rpc::GetBulkStateRequest& message, const Selected& selected) {
   const std::vector<std::string> keys(message.keys().begin(), message.keys().end());
   for (const std::string& key : keys) {
-    if (const auto stored = Service::stored_key(*selected, key); !stored) {
-      co_return refuse(dapr_errors::illegal_key(*selected, key, stored.error()));
+    if (const auto checked = Service::check_key(key); !checked) {
+      co_return refuse(dapr_errors::illegal_key(selected, key, checked.error()));
     }
   }
-  auto getting = service_.get_many(*selected, keys, kMostValueBytes, request.deadline());
+  auto getting = service_.get_many(selected, keys, kMostValueBytes, request.deadline());
   auto found = co_await std::move(getting);
   if (!found) co_return plain({Errc::kUnknown, found.error().message});
   co_return sdk::rpc_response(message_of(keys, *std::move(found)));
 }
 
-Task<Response> DaprGrpc::save(Request& request) {
-  rpc::SaveStateRequest message;
-  if (const auto read = sdk::parse_message(request.body(), message); !read) co_return plain(read.error());
-  auto selecting = service_.select(message.store_name(), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
+Task<Response> DaprGrpc::save(const Request& request, rpc::SaveStateRequest& message, const Selected& selected) {
   if (message.states().empty()) co_return done();
 
   Changes changes{request.id(), false, {}};
   for (auto& item : *message.mutable_states()) {
     if (item.key().empty()) co_return refuse(empty_key());
-    if (const auto stored = Service::stored_key(*selected, item.key()); !stored) {
-      co_return refuse(dapr_errors::illegal_key(*selected, item.key(), stored.error()));
+    if (const auto checked = Service::check_key(item.key()); !checked) {
+      co_return refuse(dapr_errors::illegal_key(selected, item.key(), checked.error()));
     }
     auto change = change_of(ChangeKind::kSet, std::move(item), JsonValues::kDecoded);
     if (!change) co_return plain(change.error());
     changes.items.push_back(*std::move(change));
   }
-  auto changing = service_.change(*selected, std::move(changes), request.deadline());
+  auto changing = service_.change(selected, std::move(changes), request.deadline());
   const auto results = co_await std::move(changing);
-  if (const auto error = joined_error(results)) co_return refuse(dapr_errors::not_saved(*selected, *error));
+  if (const auto error = joined_error(results)) co_return refuse(dapr_errors::not_saved(selected, *error));
   co_return done();
 }
 
-Task<Response> DaprGrpc::remove(Request& request) {
-  rpc::DeleteStateRequest message;
-  if (const auto read = sdk::parse_message(request.body(), message); !read) co_return plain(read.error());
-  auto selecting = service_.select(message.store_name(), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
-
+Task<Response> DaprGrpc::remove(const Request& request, rpc::DeleteStateRequest& message, const Selected& selected) {
   const std::string key = message.key();
-  if (const auto stored = Service::stored_key(*selected, key); !stored) {
-    co_return refuse(dapr_errors::illegal_key(*selected, key, stored.error()));
+  if (const auto checked = Service::check_key(key); !checked) {
+    co_return refuse(dapr_errors::illegal_key(selected, key, checked.error()));
   }
   Changes changes{request.id(), false, {}};
   changes.items.push_back(change_of(std::move(message)));
-  auto changing = service_.change(*selected, std::move(changes), request.deadline());
+  auto changing = service_.change(selected, std::move(changes), request.deadline());
   const auto results = co_await std::move(changing);
   if (const auto error = joined_error(results)) co_return refuse(dapr_errors::not_deleted(key, *error));
   co_return done();
 }
 
-Task<Response> DaprGrpc::remove_many(Request& request) {
-  rpc::DeleteBulkStateRequest message;
-  if (const auto read = sdk::parse_message(request.body(), message); !read) co_return plain(read.error());
-  auto selecting = service_.select(message.store_name(), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
-
+Task<Response> DaprGrpc::remove_many(const Request& request, rpc::DeleteBulkStateRequest& message,
+                                     const Selected& selected) {
   Changes changes{request.id(), false, {}};
   for (auto& item : *message.mutable_states()) {
-    if (const auto stored = Service::stored_key(*selected, item.key()); !stored) {
-      co_return refuse(dapr_errors::illegal_key(*selected, item.key(), stored.error()));
+    if (const auto checked = Service::check_key(item.key()); !checked) {
+      co_return refuse(dapr_errors::illegal_key(selected, item.key(), checked.error()));
     }
     auto change = change_of(ChangeKind::kDelete, std::move(item), JsonValues::kAsBytes);
     if (!change) co_return plain(change.error());
     changes.items.push_back(*std::move(change));
   }
   if (changes.items.empty()) co_return done();
-  auto changing = service_.change(*selected, std::move(changes), request.deadline());
+  auto changing = service_.change(selected, std::move(changes), request.deadline());
   const auto results = co_await std::move(changing);
-  if (const auto error = joined_error(results)) co_return refuse(dapr_errors::not_deleted(*selected, *error));
+  if (const auto error = joined_error(results)) co_return refuse(dapr_errors::not_deleted(selected, *error));
   co_return done();
 }
 
-Task<Response> DaprGrpc::transact(Request& request) {
-  rpc::ExecuteStateTransactionRequest message;
-  if (const auto read = sdk::parse_message(request.body(), message); !read) co_return plain(read.error());
-  auto selecting = service_.select(message.storename(), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
-
+Task<Response> DaprGrpc::transact(const Request& request, rpc::ExecuteStateTransactionRequest& message,
+                                  const Selected& selected) {
   Changes changes{request.id(), true, {}};
   for (auto& operation : *message.mutable_operations()) {
     auto& item = *operation.mutable_request();
-    if (const auto stored = Service::stored_key(*selected, item.key()); !stored) {
-      co_return refuse(dapr_errors::illegal_key(*selected, item.key(), stored.error()));
+    if (const auto checked = Service::check_key(item.key()); !checked) {
+      co_return refuse(dapr_errors::illegal_key(selected, item.key(), checked.error()));
     }
     const bool upsert = operation.operationtype() == "upsert";
     if (!upsert && operation.operationtype() != "delete") {
@@ -211,19 +195,14 @@ Task<Response> DaprGrpc::transact(Request& request) {
     changes.items.push_back(*std::move(change));
   }
   if (changes.items.empty()) co_return done();
-  auto changing = service_.change(*selected, std::move(changes), request.deadline());
+  auto changing = service_.change(selected, std::move(changes), request.deadline());
   const auto results = co_await std::move(changing);
   if (const auto error = joined_error(results)) co_return refuse(dapr_errors::not_transacted(*error));
   co_return done();
 }
 
-Task<Response> DaprGrpc::query(Request& request) {
-  rpc::QueryStateRequest message;
-  if (const auto read = sdk::parse_message(request.body(), message); !read) co_return plain(read.error());
-  auto selecting = service_.select(message.store_name(), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return refuse(dapr_errors::no_store(selected.error(), request.app()));
-  co_return refuse(dapr_errors::no_queries(*selected));
+Task<Response> DaprGrpc::query(const Request& request, rpc::QueryStateRequest& message, const Selected& selected) {
+  co_return refuse(dapr_errors::no_queries(selected));
 }
 
 }  // namespace caisson::state

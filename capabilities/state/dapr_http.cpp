@@ -29,6 +29,7 @@ Response malformed(std::string_view what) {
 
 /// Metadata of the query overrides that of the item, key by key.
 void add_query_metadata(const Request& request, std::vector<Change>& changes) {
+  if (request.query().empty()) return;
   const auto from_query = sdk::query_metadata(request.query());
   for (Change& change : changes) {
     for (const auto& [key, value] : from_query) change.metadata[key] = value;
@@ -48,8 +49,8 @@ std::optional<Response> check_keys(const Selected& selected, const std::vector<C
     if (change.key.empty()) {
       return sdk::error_response(api_error(400, "ERR_MALFORMED_REQUEST", "\"key\" is a required field"));
     }
-    if (const auto key = Service::stored_key(selected, change.key); !key) {
-      return sdk::error_response(dapr_errors::illegal_key(selected, change.key, key.error()));
+    if (const auto checked = Service::check_key(change.key); !checked) {
+      return sdk::error_response(dapr_errors::illegal_key(selected, change.key, checked.error()));
     }
   }
   return std::nullopt;
@@ -107,65 +108,61 @@ void DaprHttp::define(sdk::Definition& definition) {
   route(definition, search, "query", &DaprHttp::query);
 }
 
-void DaprHttp::route(sdk::Definition& definition, Route route, std::string operation, Serve serve) {
-  definition.route(std::move(route), [this, operation = std::move(operation), serve](Request& request) {
-    return counted(request, operation, serve);
-  });
+void DaprHttp::route(sdk::Definition& definition, Route route, std::string name, Operation operation) {
+  OperationCounter& counter = operations_.emplace_back(counters_, std::move(name));
+  definition.route(std::move(route),
+                   [this, &counter, operation](Request& request) { return serve(request, counter, operation); });
 }
 
-Task<Response> DaprHttp::counted(Request& request, const std::string& operation, Serve serve) {
-  auto task = (this->*serve)(request);
-  Response response = co_await std::move(task);
-  const std::string_view result = response.status < 400 ? "ok" : response.status < 500 ? "refused" : "failed";
-  counters_.counter("state_requests_total", fmt::format("operation=\"{}\",result=\"{}\"", operation, result)).add();
+/// What all operations have in common: the store is looked up before, and the end is counted after.
+Task<Response> DaprHttp::serve(const Request& request, OperationCounter& counter, Operation operation) {
+  Result<Selected> selected = service_.find(request.parameter("store"), request.app());
+  if (!selected && selected.error().code == Errc::kUnavailable) {
+    auto selecting =
+        service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
+    selected = co_await std::move(selecting);
+  }
+  Response response;
+  if (selected) {
+    auto serving = (this->*operation)(request, *selected);
+    response = co_await std::move(serving);
+  } else {
+    response = sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
+  }
+  using End = OperationCounter::End;
+  counter.add(response.status < 400 ? End::kOk : response.status < 500 ? End::kRefused : End::kFailed);
   co_return response;
 }
 
-Task<Response> DaprHttp::get(Request& request) {
-  auto selecting =
-      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
+Task<Response> DaprHttp::get(const Request& request, const Selected& selected) {
+  const Get get{std::string(request.parameter("key")), query_value(request, "consistency"),
+                sdk::query_metadata(request.query())};
+  if (const auto checked = Service::check_key(get.key); !checked)
+    co_return sdk::error_response(dapr_errors::illegal_key(selected, get.key, checked.error()));
 
-  Get get{std::string(request.parameter("key")), query_value(request, "consistency"),
-          sdk::query_metadata(request.query())};
-  const std::string key = get.key;
-  if (const auto stored = Service::stored_key(*selected, key); !stored)
-    co_return sdk::error_response(dapr_errors::illegal_key(*selected, key, stored.error()));
-
-  auto getting = service_.get(*selected, std::move(get), request.deadline());
+  auto getting = service_.get(selected, get, request.deadline());
   Found found = co_await std::move(getting);
-  if (!found) co_return sdk::error_response(dapr_errors::not_read(*selected, key, found.error().message));
+  if (!found) co_return sdk::error_response(dapr_errors::not_read(selected, get.key, found.error().message));
   if (!*found) co_return sdk::no_content();
-  co_return value_response(request, *selected, **std::move(found));
+  co_return value_response(request, selected, **std::move(found));
 }
 
-Task<Response> DaprHttp::set(Request& request) {
-  auto selecting =
-      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
-
+Task<Response> DaprHttp::set(const Request& request, const Selected& selected) {
   auto items = parse_set(std::string(request.body()));
   if (!items) co_return malformed(items.error().message);
-  if (auto refused = check_keys(*selected, *items)) co_return *std::move(refused);
+  if (auto refused = check_keys(selected, *items)) co_return *std::move(refused);
   if (items->empty()) co_return sdk::no_content();
   add_query_metadata(request, *items);
 
   Changes changes{request.id(), false, *std::move(items)};
-  auto changing = service_.change(*selected, std::move(changes), request.deadline());
+  auto changing = service_.change(selected, std::move(changes), request.deadline());
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
-  co_return sdk::error_response(dapr_errors::not_saved(*selected, *error));
+  co_return sdk::error_response(dapr_errors::not_saved(selected, *error));
 }
 
-Task<Response> DaprHttp::remove(Request& request) {
-  auto selecting =
-      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
-
+Task<Response> DaprHttp::remove(const Request& request, const Selected& selected) {
   std::vector<Change> items(1);
   Change& change = items.front();
   change.kind = ChangeKind::kDelete;
@@ -174,30 +171,25 @@ Task<Response> DaprHttp::remove(Request& request) {
   change.concurrency = query_value(request, "concurrency");
   change.consistency = query_value(request, "consistency");
   const std::string key = change.key;
-  if (auto refused = check_keys(*selected, items)) co_return *std::move(refused);
+  if (auto refused = check_keys(selected, items)) co_return *std::move(refused);
   add_query_metadata(request, items);
 
   Changes changes{request.id(), false, std::move(items)};
-  auto changing = service_.change(*selected, std::move(changes), request.deadline());
+  auto changing = service_.change(selected, std::move(changes), request.deadline());
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
   co_return sdk::error_response(dapr_errors::not_deleted(key, *error));
 }
 
-Task<Response> DaprHttp::get_many(Request& request) {
-  auto selecting =
-      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
-
+Task<Response> DaprHttp::get_many(const Request& request, const Selected& selected) {
   const auto keys = parse_get_many(std::string(request.body()));
   if (!keys) co_return malformed(keys.error().message);
   for (const std::string& key : *keys) {
-    if (const auto stored = Service::stored_key(*selected, key); !stored)
-      co_return sdk::error_response(dapr_errors::illegal_key(*selected, key, stored.error()));
+    if (const auto checked = Service::check_key(key); !checked)
+      co_return sdk::error_response(dapr_errors::illegal_key(selected, key, checked.error()));
   }
-  auto getting = service_.get_many(*selected, *keys, kMostValueBytes, request.deadline());
+  auto getting = service_.get_many(selected, *keys, kMostValueBytes, request.deadline());
   const auto found = co_await std::move(getting);
   std::string body;
   std::string failure;
@@ -209,41 +201,31 @@ Task<Response> DaprHttp::get_many(Request& request) {
   }
   if (!failure.empty()) {
     co_return sdk::error_response(api_error(
-        500, "ERR_STATE_BULK_GET", fmt::format("failed bulk get from state store {}: {}", selected->store, failure)));
+        500, "ERR_STATE_BULK_GET", fmt::format("failed bulk get from state store {}: {}", selected.store, failure)));
   }
   co_return sdk::json_response(std::move(body));
 }
 
-Task<Response> DaprHttp::transact(Request& request) {
-  auto selecting =
-      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
-
+Task<Response> DaprHttp::transact(const Request& request, const Selected& selected) {
   auto parsed = parse_transaction(std::string(request.body()));
   if (!parsed) co_return malformed(parsed.error().message);
   // In the order of the operations: what comes before an unknown one is looked at first.
-  if (auto refused = check_keys(*selected, parsed->changes)) co_return *std::move(refused);
+  if (auto refused = check_keys(selected, parsed->changes)) co_return *std::move(refused);
   if (parsed->has_unknown_operation)
     co_return sdk::error_response(dapr_errors::unknown_operation(parsed->unknown_operation));
   if (parsed->changes.empty()) co_return sdk::no_content();
   add_query_metadata(request, parsed->changes);
 
   Changes changes{request.id(), true, std::move(parsed->changes)};
-  auto changing = service_.change(*selected, std::move(changes), request.deadline());
+  auto changing = service_.change(selected, std::move(changes), request.deadline());
   const auto results = co_await std::move(changing);
   const auto error = joined_error(results);
   if (!error) co_return sdk::no_content();
   co_return sdk::error_response(dapr_errors::not_transacted(*error));
 }
 
-Task<Response> DaprHttp::query(Request& request) {
-  auto selecting =
-      service_.select(std::string(request.parameter("store")), std::string(request.app()), request.deadline());
-  const auto selected = co_await std::move(selecting);
-  if (!selected) co_return sdk::error_response(dapr_errors::no_store(selected.error(), request.app()));
-
-  co_return sdk::error_response(dapr_errors::no_queries(*selected));
+Task<Response> DaprHttp::query(const Request& request, const Selected& selected) {
+  co_return sdk::error_response(dapr_errors::no_queries(selected));
 }
 
 }  // namespace caisson::state

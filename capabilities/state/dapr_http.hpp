@@ -1,8 +1,9 @@
 #pragma once
 
-#include <map>
+#include <list>
 #include <string>
 
+#include "capabilities/state/operation_counter.hpp"
 #include "capabilities/state/service.hpp"
 #include "sdk/capability.hpp"
 #include "sdk/counters.hpp"
@@ -18,19 +19,21 @@ class DaprHttp {
   void define(sdk::Definition& definition);
 
  private:
-  using Serve = Task<sdk::Response> (DaprHttp::*)(sdk::Request&);
-  void route(sdk::Definition& definition, Route route, std::string operation, Serve serve);
-  Task<sdk::Response> counted(sdk::Request& request, const std::string& operation, Serve serve);
+  /// Answers a request for a store that is there. Both outlive the task.
+  using Operation = Task<sdk::Response> (DaprHttp::*)(const sdk::Request&, const Selected&);
+  void route(sdk::Definition& definition, Route route, std::string name, Operation operation);
+  Task<sdk::Response> serve(const sdk::Request& request, OperationCounter& counter, Operation operation);
 
-  Task<sdk::Response> get(sdk::Request& request);
-  Task<sdk::Response> set(sdk::Request& request);
-  Task<sdk::Response> remove(sdk::Request& request);
-  Task<sdk::Response> get_many(sdk::Request& request);
-  Task<sdk::Response> transact(sdk::Request& request);
-  Task<sdk::Response> query(sdk::Request& request);
+  Task<sdk::Response> get(const sdk::Request& request, const Selected& selected);
+  Task<sdk::Response> set(const sdk::Request& request, const Selected& selected);
+  Task<sdk::Response> remove(const sdk::Request& request, const Selected& selected);
+  Task<sdk::Response> get_many(const sdk::Request& request, const Selected& selected);
+  Task<sdk::Response> transact(const sdk::Request& request, const Selected& selected);
+  Task<sdk::Response> query(const sdk::Request& request, const Selected& selected);
 
   Service& service_;
   sdk::Counters& counters_;
+  std::list<OperationCounter> operations_;
 };
 
 }  // namespace caisson::state

@@ -44,4 +44,14 @@ Result<std::vector<WriteResult>> decode_results(std::string_view text) {
   return results;
 }
 
+bool NewestGenerations::is_new(const RequestId& request) const {
+  const auto known = generations_.find({request.incarnation, request.slot});
+  return known != generations_.end() && known->second < request.generation;
+}
+
+void NewestGenerations::remember(const RequestId& request) {
+  if (generations_.size() >= kMost) generations_.clear();
+  generations_[{request.incarnation, request.slot}] = request.generation;
+}
+
 }  // namespace caisson::state

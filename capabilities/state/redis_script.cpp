@@ -1,7 +1,6 @@
 #include "capabilities/state/redis_script.hpp"
 
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -120,6 +119,10 @@ static_assert(kLedgerKeptSeconds == 86400);
 /// constant, because the first use of OpenSSL's digests costs a third of a megabyte of memory.
 constexpr std::string_view kScriptHash = "8aaeda7f16d56743aba2382204c71b9cc7434e5d";
 
+/// Bytes of the command beside keys and values, for one write and for all of them; the text of the script apart.
+constexpr std::size_t kAroundWrite = 64;
+constexpr std::size_t kAroundWrites = 256;
+
 /// As the server writes it: "7" for "007".
 std::optional<std::string> version_of(std::string_view etag) {
   if (etag.starts_with('+')) etag.remove_prefix(1);
@@ -127,6 +130,14 @@ std::optional<std::string> version_of(std::string_view etag) {
   const auto [end, error] = std::from_chars(etag.data(), etag.data() + etag.size(), number);
   if (error != std::errc() || end != etag.data() + etag.size()) return std::nullopt;
   return std::to_string(number);
+}
+
+/// A number with zeros before it.
+std::string padded(std::uint64_t number, int base, std::size_t digits) {
+  char text[20];  // of 2^64 in base 10
+  const char* const end = std::to_chars(text, text + sizeof text, number, base).ptr;
+  const auto length = static_cast<std::size_t>(end - text);
+  return std::string(digits - std::min(digits, length), '0').append(text, length);
 }
 
 void add_write(redis::Command& command, const Write& write) {
@@ -156,14 +167,17 @@ bool can_be_etag(std::string_view etag) { return version_of(etag).has_value(); }
 redis::Command command_of(const Batch& batch, bool refresh_ledger, Form form) {
   const bool ledger = has_identity(batch.request);
   redis::Command command{form == Form::kHash ? "EVALSHA" : "EVAL"};
+  std::size_t size = kAroundWrites;
+  for (const Write& write : batch.writes) size += kAroundWrite + write.key.size() + write.value.size();
+  command.reserve(size);
   command.add(form == Form::kHash ? kScriptHash : kScript);
   command.add(static_cast<std::int64_t>(batch.writes.size() + (ledger ? 1 : 0)));
   for (const Write& write : batch.writes) command.add(write.key);
-  if (ledger) command.add(fmt::format("caisson:ledger:{:016x}", batch.request.incarnation));
+  if (ledger) command.add("caisson:ledger:" + padded(batch.request.incarnation, 16, 16));
 
   command.add(batch.atomic ? "1" : "0");
   if (ledger) {
-    command.add(std::int64_t{batch.request.slot}).add(fmt::format("{:020}", batch.request.generation));
+    command.add(std::int64_t{batch.request.slot}).add(padded(batch.request.generation, 10, 20));
   } else {
     command.add("").add("");
   }

@@ -16,13 +16,37 @@ constexpr std::size_t kFirstKeysTogether = 8;
 
 Error bad(std::string message) { return {Errc::kUnknown, std::move(message)}; }
 
+bool is_consistency(std::string_view word) { return word.empty() || word == "strong" || word == "eventual"; }
+
+Error unknown_consistency(std::string_view word) { return bad(fmt::format("unrecognized consistency model {}", word)); }
+
+Result<std::string> stored_key(const Selected& selected, std::string_view key) {
+  return selected.component->prefix.stored_key(selected.app, selected.store, key);
+}
+
+Result<Selected> selected_of(sdk::ComponentSet::Found found, std::string_view store, std::string_view app) {
+  if (found.component != nullptr) {
+    return Selected{std::static_pointer_cast<StateComponent>(std::move(found.component)), std::string(store),
+                    std::string(app)};
+  }
+  switch (found.absent) {
+    case sdk::ComponentSet::Absent::kNoneConfigured:
+      return Error{Errc::kFailedPrecondition, fmt::format("state store {} is not configured", store)};
+    case sdk::ComponentSet::Absent::kUnknown:
+      return Error{Errc::kNotFound, fmt::format("state store {} is not found", store)};
+    case sdk::ComponentSet::Absent::kNotReady:
+      break;
+  }
+  return Error{Errc::kUnavailable, fmt::format("state store {} is not ready: {}", store, found.reason)};
+}
+
+Task<Found> failed(Error error) { co_return error; }
+
 Result<void> check_options(const Change& change) {
   if (!change.concurrency.empty() && change.concurrency != "first-write" && change.concurrency != "last-write") {
     return bad(fmt::format("unrecognized concurrency model {}", change.concurrency));
   }
-  if (!change.consistency.empty() && change.consistency != "strong" && change.consistency != "eventual") {
-    return bad(fmt::format("unrecognized consistency model {}", change.consistency));
-  }
+  if (!is_consistency(change.consistency)) return unknown_consistency(change.consistency);
   return ok();
 }
 
@@ -44,7 +68,7 @@ Result<Write> write_of(const Selected& selected, Change change) {
   TRY(check_options(change));
   Write write;
   write.kind = change.kind;
-  ASSIGN(write.key, Service::stored_key(selected, change.key));
+  ASSIGN(write.key, stored_key(selected, change.key));
   if (change.kind == ChangeKind::kSet) {
     ASSIGN(write.ttl_seconds, ttl_of(change, selected.component->default_ttl_seconds));
   }
@@ -78,40 +102,25 @@ std::optional<Error> joined_error(const Result<std::vector<WriteResult>>& result
   return joined;
 }
 
+Result<Selected> Service::find(std::string_view store, std::string_view app) const {
+  return selected_of(components_.find(store, app), store, app);
+}
+
 Task<Result<Selected>> Service::select(std::string store, std::string app, Deadline deadline) {
   auto task = components_.find_when_ready(store, app, deadline);
   sdk::ComponentSet::Found found = co_await std::move(task);
-  if (found.component != nullptr) {
-    Selected selected{std::static_pointer_cast<StateComponent>(std::move(found.component)), std::move(store),
-                      std::move(app)};
-    co_return selected;
-  }
-  switch (found.absent) {
-    case sdk::ComponentSet::Absent::kNoneConfigured:
-      co_return Error{Errc::kFailedPrecondition, fmt::format("state store {} is not configured", store)};
-    case sdk::ComponentSet::Absent::kUnknown:
-      co_return Error{Errc::kNotFound, fmt::format("state store {} is not found", store)};
-    case sdk::ComponentSet::Absent::kNotReady:
-      break;
-  }
-  co_return Error{Errc::kUnavailable, fmt::format("state store {} is not ready: {}", store, found.reason)};
+  co_return selected_of(std::move(found), store, app);
 }
 
-Result<std::string> Service::stored_key(const Selected& selected, std::string_view key) {
-  return selected.component->prefix.stored_key(selected.app, selected.store, key);
+Task<Found> Service::get(const Selected& selected, const Get& get, Deadline deadline) {
+  if (!is_consistency(get.consistency)) return failed(unknown_consistency(get.consistency));
+  auto key = stored_key(selected, get.key);
+  if (!key) return failed(std::move(key).error());
+  return selected.component->store->get(*std::move(key), deadline);
 }
 
-Task<Found> Service::get(Selected selected, Get get, Deadline deadline) {
-  if (!get.consistency.empty() && get.consistency != "strong" && get.consistency != "eventual") {
-    co_return bad(fmt::format("unrecognized consistency model {}", get.consistency));
-  }
-  CO_ASSIGN(std::string key, stored_key(selected, get.key));
-  auto task = selected.component->store->get(std::move(key), deadline);
-  co_return co_await std::move(task);
-}
-
-Task<Result<std::vector<Found>>> Service::get_many(Selected selected, std::vector<std::string> keys, std::size_t limit,
-                                                   Deadline deadline) {
+Task<Result<std::vector<Found>>> Service::get_many(const Selected& selected, std::vector<std::string> keys,
+                                                   std::size_t limit, Deadline deadline) {
   std::vector<Found> all;
   all.reserve(keys.size());
   std::size_t size = 0;
@@ -141,7 +150,7 @@ Task<Result<std::vector<Found>>> Service::get_many(Selected selected, std::vecto
   co_return all;
 }
 
-Task<Result<std::vector<WriteResult>>> Service::change(Selected selected, Changes changes, Deadline deadline) {
+Task<Result<std::vector<WriteResult>>> Service::change(const Selected& selected, Changes changes, Deadline deadline) {
   // What is wrong by itself never reaches the store; of an atomic request, then nothing does.
   std::vector<WriteResult> results(changes.items.size());
   std::vector<std::size_t> sent;

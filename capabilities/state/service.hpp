@@ -35,19 +35,21 @@ class Service {
 
   /// The store of that name that the app may use. kFailedPrecondition: the app has no state store at
   /// all; kNotFound: none of that name; kUnavailable: it is known and not ready, with the reason.
-  /// A store that is still being opened for the first time is waited for.
+  [[nodiscard]] Result<Selected> find(std::string_view store, std::string_view app) const;
+  /// The same, but one that is still being opened for the first time is waited for.
   Task<Result<Selected>> select(std::string store, std::string app, Deadline deadline);
 
-  /// The key with the store's prefix. kInvalidArgument for a key that holds the separator.
-  [[nodiscard]] static Result<std::string> stored_key(const Selected& selected, std::string_view key);
+  /// kInvalidArgument for a key that holds the separator, which none of the operations below takes.
+  [[nodiscard]] static Result<void> check_key(std::string_view key) { return sdk::KeyPrefix::check(key); }
 
-  Task<Found> get(Selected selected, Get get, Deadline deadline);
+  // What is selected outlives the task.
+  Task<Found> get(const Selected& selected, const Get& get, Deadline deadline);
   /// In the order of `keys`. kOutOfRange when all values together are more than `limit` bytes.
-  Task<Result<std::vector<Found>>> get_many(Selected selected, std::vector<std::string> keys, std::size_t limit,
+  Task<Result<std::vector<Found>>> get_many(const Selected& selected, std::vector<std::string> keys, std::size_t limit,
                                             Deadline deadline);
   /// One result per change, in order: what a store says of a write (store.hpp), or kUnknown for an
   /// option that does not exist. An error: the request failed as a whole.
-  Task<Result<std::vector<WriteResult>>> change(Selected selected, Changes changes, Deadline deadline);
+  Task<Result<std::vector<WriteResult>>> change(const Selected& selected, Changes changes, Deadline deadline);
 
  private:
   EventLoop& loop_;

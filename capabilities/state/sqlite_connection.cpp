@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "sdk/sqlite_setup.hpp"
+
 namespace caisson::state {
 
 namespace {
@@ -85,6 +87,7 @@ std::int64_t SqliteStatement::number(int column) const { return sqlite3_column_i
 
 Result<SqliteConnection> SqliteConnection::open(const std::string& path, Access access, Nanos busy_timeout) {
   const int mode = access == Access::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  sdk::set_up_sqlite();
   sqlite3* handle = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &handle, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   if (handle == nullptr) return Error{Errc::kResourceExhausted, "no memory for a database connection"};

@@ -151,38 +151,57 @@ Result<void> SqliteDatabase::prepare() {
                                "WHERE expiration_time IS NOT NULL AND expiration_time <= ?1 LIMIT ?2)")));
     ASSIGN(writes_.expire_ledger, writer_.prepare("DELETE FROM caisson_ledger WHERE written < ?1"));
   }
-  return open_reader();
+  return prepare_reads();
 }
 
-Result<void> SqliteDatabase::open_reader() {
-  SqliteConnection* reader = &writer_;
-  if (options_.wal) {
-    // No waiting for locks here: this connection is used on the event loop.
-    ASSIGN(SqliteConnection own, SqliteConnection::open(options_.path, Access::kReadOnly, Nanos::zero()));
-    reader = &reader_.emplace(std::move(own));
-  }
-  ASSIGN(read_, reader->prepare(fmt::format("SELECT value, is_binary, etag, expiration_time FROM {} WHERE key = ?1 "
-                                            "AND (expiration_time IS NULL OR expiration_time > ?2)",
-                                            options_.table)));
+Result<void> SqliteDatabase::prepare_reads() {
+  const std::string get = fmt::format(
+      "SELECT value, is_binary, etag, expiration_time FROM {} WHERE key = ?1 "
+      "AND (expiration_time IS NULL OR expiration_time > ?2)",
+      options_.table);
+  ASSIGN(writes_.get, writer_.prepare(get));
+  if (!options_.wal) return ok();
+  // No waiting for locks here: this connection is used on the event loop.
+  ASSIGN(SqliteConnection own, SqliteConnection::open(options_.path, Access::kReadOnly, Nanos::zero()));
+  SqliteConnection& reader = reader_.emplace(std::move(own));
+  ASSIGN(reads_.begin, reader.prepare("BEGIN"));
+  ASSIGN(reads_.get, reader.prepare(get));
+  ASSIGN(reads_.end, reader.prepare("COMMIT"));
   return ok();
 }
 
-Result<std::optional<Entry>> SqliteDatabase::read(const std::string& key) {
-  const std::string now = sql_time(now_());
-  ASSIGN(const bool found, read_.bind(1, key).bind(2, now).step());
+namespace {
+
+Result<std::optional<Entry>> entry_of(SqliteStatement& get, const std::string& key, std::string_view now) {
+  ASSIGN(const bool found, get.bind(1, key).bind(2, now).step());
   std::optional<Entry> entry;
   bool readable = true;
   if (found) {
-    entry.emplace(Entry{std::string(read_.text(0)), std::string(read_.text(2)), rfc3339_of_sql(read_.text(3))});
-    if (read_.number(1) != 0) {
+    entry.emplace(Entry{std::string(get.text(0)), std::string(get.text(2)), rfc3339_of_sql(get.text(3))});
+    if (get.number(1) != 0) {
       auto bytes = sdk::base64_decode(entry->value);
       readable = bytes.has_value();
       if (bytes) entry->value = *std::move(bytes);
     }
   }
-  read_.reset();
+  get.reset();
   if (!readable) return Error{Errc::kInternal, "the stored value is marked as binary and is not base64"};
   return entry;
+}
+
+}  // namespace
+
+Result<std::optional<Entry>> SqliteDatabase::read(const std::string& key) {
+  if (!reader_->in_transaction()) TRY(reads_.begin.run());
+  return entry_of(reads_.get, key, reader_time_.at(now_()));
+}
+
+Result<std::optional<Entry>> SqliteDatabase::read_between_writes(const std::string& key) {
+  return entry_of(writes_.get, key, writer_time_.at(now_()));
+}
+
+void SqliteDatabase::end_reads() {
+  if (reader_ && reader_->in_transaction()) (void)reads_.end.run();
 }
 
 std::vector<SqliteDatabase::Results> SqliteDatabase::commit(const std::vector<Batch>& batches) {
@@ -201,7 +220,7 @@ std::vector<SqliteDatabase::Results> SqliteDatabase::commit(const std::vector<Ba
 
 Result<std::vector<SqliteDatabase::Results>> SqliteDatabase::try_commit(const Batch* batches, std::size_t count) {
   if (options_.read_only) return Error{Errc::kPermissionDenied, "the database is opened read-only"};
-  const std::string now = sql_time(now_());
+  const std::string_view now = writer_time_.at(now_());
   TRY(writes_.begin.run());
   std::vector<Results> answers;
   answers.reserve(count);
@@ -227,62 +246,67 @@ void SqliteDatabase::roll_back() {
 }
 
 /// The outer error is the database's and fails the whole transaction; the inner one is this batch's.
-Result<SqliteDatabase::Results> SqliteDatabase::execute(const Batch& batch, const std::string& now) {
+Result<SqliteDatabase::Results> SqliteDatabase::execute(const Batch& batch, std::string_view now) {
   if (!has_identity(batch.request)) {
     ASSIGN(auto results, execute_writes(batch, now));
     return Results(std::move(results));
   }
   const auto gateway = static_cast<std::int64_t>(batch.request.incarnation);
   const auto slot = static_cast<std::int64_t>(batch.request.slot);
-  ASSIGN(const bool known, writes_.ledger_get.bind(1, gateway).bind(2, slot).step());
-  if (known) {
-    const auto generation = static_cast<std::uint64_t>(writes_.ledger_get.number(0));
-    Results stored = decode_results(writes_.ledger_get.text(1));
-    writes_.ledger_get.reset();
-    if (generation == batch.request.generation) return stored;
-    if (generation > batch.request.generation) {
-      return Results(Error{Errc::kFailedPrecondition, std::string(kStaleRequest)});
+  if (!newest_.is_new(batch.request)) {
+    ASSIGN(const bool known, writes_.ledger_get.bind(1, gateway).bind(2, slot).step());
+    if (known) {
+      const auto generation = static_cast<std::uint64_t>(writes_.ledger_get.number(0));
+      Results stored = decode_results(writes_.ledger_get.text(1));
+      writes_.ledger_get.reset();
+      if (generation == batch.request.generation) return stored;
+      if (generation > batch.request.generation) {
+        return Results(Error{Errc::kFailedPrecondition, std::string(kStaleRequest)});
+      }
+    } else {
+      writes_.ledger_get.reset();
     }
-  } else {
-    writes_.ledger_get.reset();
   }
   ASSIGN(auto results, execute_writes(batch, now));
   const std::string text = encode_results(results);
   const auto generation = static_cast<std::int64_t>(batch.request.generation);
   TRY(writes_.ledger_put.bind(1, gateway).bind(2, slot).bind(3, generation).bind(4, now_()).bind(5, text).run());
+  newest_.remember(batch.request);
   return Results(std::move(results));
 }
 
-Result<std::vector<WriteResult>> SqliteDatabase::execute_writes(const Batch& batch, const std::string& now) {
-  TRY(writes_.savepoint.run());
+Result<std::vector<WriteResult>> SqliteDatabase::execute_writes(const Batch& batch, std::string_view now) {
+  // A refused write leaves nothing behind by itself: only of several can some have to be undone.
+  const bool undoable = batch.atomic && batch.writes.size() > 1;
+  if (undoable) TRY(writes_.savepoint.run());
   std::vector<WriteResult> results;
   results.reserve(batch.writes.size());
   for (const Write& write : batch.writes) {
     ASSIGN(WriteResult result, execute_write(write, now));
     const bool refused = result.code != Errc::kOk;
     results.push_back(std::move(result));
-    if (refused && batch.atomic) {
+    if (refused && undoable) {
       TRY(writes_.rollback_to.run());
       for (std::size_t i = 0; i + 1 < results.size(); ++i) results[i] = {Errc::kCancelled, std::string(kOtherRefused)};
       results.resize(batch.writes.size(), {Errc::kCancelled, std::string(kOtherRefused)});
       break;
     }
   }
-  TRY(writes_.release.run());
+  if (undoable) TRY(writes_.release.run());
   return results;
 }
 
-Result<WriteResult> SqliteDatabase::execute_write(const Write& write, const std::string& now) {
+Result<WriteResult> SqliteDatabase::execute_write(const Write& write, std::string_view now) {
   return write.kind == ChangeKind::kSet ? execute_set(write, now) : execute_delete(write, now);
 }
 
-Result<WriteResult> SqliteDatabase::execute_set(const Write& write, const std::string& now) {
+Result<WriteResult> SqliteDatabase::execute_set(const Write& write, std::string_view now) {
   SqliteStatement& statement = !write.if_match.empty() ? writes_.set_matching
                                : write.first_write     ? writes_.set_new
                                                        : writes_.set;
   const bool binary = write.form == ValueForm::kBytes;
   const std::string encoded = binary ? sdk::base64_encode(write.value) : std::string();
-  const std::string etag = new_etag();
+  std::string etag = new_etag();
   const std::string expires = write.ttl_seconds > 0 ? sql_time(now_() + write.ttl_seconds * 1000) : std::string();
 
   statement.bind(1, write.key).bind(2, binary ? encoded : write.value).bind(3, std::int64_t{binary}).bind(4, etag);
@@ -291,10 +315,10 @@ Result<WriteResult> SqliteDatabase::execute_set(const Write& write, const std::s
   if (!write.if_match.empty()) statement.bind(7, write.if_match);
   TRY(statement.run());
   if (writer_.changes() == 0) return WriteResult{Errc::kAborted, std::string(kEtagMismatch)};
-  return WriteResult{Errc::kOk, etag};
+  return WriteResult{Errc::kOk, std::move(etag)};
 }
 
-Result<WriteResult> SqliteDatabase::execute_delete(const Write& write, const std::string& now) {
+Result<WriteResult> SqliteDatabase::execute_delete(const Write& write, std::string_view now) {
   if (write.if_match.empty()) {
     TRY(writes_.remove.bind(1, write.key).run());
     return WriteResult{};

@@ -49,13 +49,18 @@ Task<Result<std::unique_ptr<Store>>> SqliteStore::open(EventLoop& loop, SqliteOp
 
 SqliteStore::SqliteStore(EventLoop& loop, std::unique_ptr<sdk::BlockingThread> thread,
                          std::shared_ptr<SqliteDatabase> database, Hooks hooks)
-    : loop_(loop), hooks_(std::move(hooks)), database_(std::move(database)), thread_(std::move(thread)), scope_(loop) {
+    : loop_(loop),
+      hooks_(std::move(hooks)),
+      database_(std::move(database)),
+      thread_(std::move(thread)),
+      turn_end_(loop.at_turn_end([this] { database_->end_reads(); })),
+      scope_(loop) {
   scope_.spawn(commit_groups());
   scope_.spawn(probe_while_down());
   if (database_->options().cleanup_interval > Nanos::zero()) scope_.spawn(remove_expired_rows());
 }
 
-SqliteStore::~SqliteStore() = default;
+SqliteStore::~SqliteStore() { loop_.remove_turn_end(turn_end_); }
 
 std::vector<std::string> SqliteStore::features() const { return {"ETAG", "TRANSACTIONAL", "TTL", "KEYS_LIKE"}; }
 
@@ -68,7 +73,7 @@ Task<Result<std::optional<Entry>>> SqliteStore::get(std::string key, Deadline de
     }
     // Locked for a moment by another process: the thread has the patience that the loop has not.
   }
-  auto job = [database = database_, key = std::move(key)] { return database->read(key); };
+  auto job = [database = database_, key = std::move(key)] { return database->read_between_writes(key); };
   auto task = thread_->run(std::move(job), deadline);
   co_return co_await std::move(task);
 }
@@ -134,6 +139,7 @@ SqliteStore::Group SqliteStore::take_group() {
 }
 
 void SqliteStore::answer(const Group& group, std::vector<SqliteDatabase::Results> results) {
+  database_->end_reads();  // who learns of a write reads it from now on
   const Error* failure = nullptr;
   for (std::size_t i = 0; i < group.size(); ++i) {
     const bool failed = !results[i] && results[i].error().code != Errc::kFailedPrecondition;

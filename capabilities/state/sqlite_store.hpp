@@ -22,8 +22,9 @@ namespace caisson::state {
 /// has returned, so the cost of a flush to the disk is shared by as many as come meanwhile.
 ///
 /// Reads are done on the event loop, by a connection of their own: WAL readers never wait for the
-/// writer, and a read of cached pages takes less than handing it to a thread and back. Without WAL,
-/// and while another process holds the file, they go to the thread.
+/// writer, and a read of cached pages takes less than handing it to a thread and back. Those of one turn
+/// of the loop share a snapshot. Without WAL, and while another process holds the file, they go to the
+/// thread.
 ///
 /// The destructor waits for the transaction that is being committed.
 class SqliteStore final : public Store {
@@ -72,6 +73,7 @@ class SqliteStore final : public Store {
   Hooks hooks_;
   std::shared_ptr<SqliteDatabase> database_;
   std::unique_ptr<sdk::BlockingThread> thread_;
+  std::uint64_t turn_end_;
   std::deque<std::shared_ptr<Waiting>> queue_;
   std::size_t queued_bytes_ = 0;
   WaitQueue queue_filled_;

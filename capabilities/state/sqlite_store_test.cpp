@@ -57,6 +57,7 @@ class SqliteStoreTest : public ::testing::Test {
   }
   static std::string value_of(SqliteDatabase& database, const std::string& key) {
     const auto entry = database.read(key);
+    database.end_reads();
     if (!entry) return "error: " + entry.error().message;
     return *entry ? (*entry)->value : "(missing)";
   }
@@ -394,6 +395,30 @@ TEST_F(SqliteStoreTest, ALockOfAnotherProgramStopsWritesButNoReads) {
   ASSERT_TRUE(other.execute("ROLLBACK"));
   testing::run_until(loop, [&] { return !store->down_reason(); });
   EXPECT_TRUE(set(loop, *store, "a", "3"));
+}
+
+TEST_F(SqliteStoreTest, AWriteIsReadInTheNextTurnThoughOthersReadInEach) {
+  EventLoop loop(clock_);
+  auto store = *open(loop);
+  struct Reader {
+    static Task<void> read_on(EventLoop& loop, Store& store) {
+      while (true) {
+        auto reading = store.get("a", Deadline::never());
+        [[maybe_unused]] const auto entry = co_await std::move(reading);
+        co_await loop.sleep_until(Deadline::at(loop.now()));
+      }
+    }
+  };
+  TaskScope readers(loop);
+  readers.spawn(Reader::read_on(loop, *store));
+
+  for (const std::string value : {"1", "2", "3"}) {
+    ASSERT_TRUE(set(loop, *store, "a", value));
+    EXPECT_EQ(value_of(loop, *store, "a"), value);
+  }
+  EXPECT_EQ(sql("UPDATE state SET value = 'theirs'"), "");
+  loop.turn(Nanos::zero());
+  EXPECT_EQ(value_of(loop, *store, "a"), "theirs");
 }
 
 TEST_F(SqliteStoreTest, AWriteThatIsNotCommittedInTimeIsAnsweredAtItsDeadline) {

@@ -27,6 +27,15 @@ WallClock system_wall_clock() {
 
 std::string sql_time(std::int64_t unix_milliseconds) { return format(unix_milliseconds, "%Y-%m-%d %H:%M:%S"); }
 
+std::string_view SqlTime::at(std::int64_t unix_milliseconds) {
+  const std::int64_t second = unix_milliseconds / 1000;
+  if (text_.empty() || second != second_) {
+    text_ = sql_time(unix_milliseconds);
+    second_ = second;
+  }
+  return text_;
+}
+
 std::string rfc3339(std::int64_t unix_milliseconds) { return format(unix_milliseconds, "%Y-%m-%dT%H:%M:%SZ"); }
 
 std::string rfc3339_of_sql(std::string_view sql_time) {

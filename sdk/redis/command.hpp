@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -14,11 +15,16 @@ namespace caisson::redis {
 class Command {
  public:
   Command(std::initializer_list<std::string_view> words) {
+    std::size_t size = 0;
+    for (const std::string_view word : words) size += word.size() + kMostAround;
+    words_.reserve(size);
     for (const std::string_view word : words) add(word);
   }
 
+  /// Makes room for so many bytes.
+  void reserve(std::size_t size) { words_.reserve(size); }
   Command& add(std::string_view word) {
-    fmt::format_to(std::back_inserter(words_), "${}\r\n", word.size());
+    append_count(words_, '$', word.size());
     words_.append(word).append("\r\n");
     ++count_;
     return *this;
@@ -27,12 +33,23 @@ class Command {
 
   /// Appends the encoded command.
   void encode(std::string& to) const {
-    fmt::format_to(std::back_inserter(to), "*{}\r\n", count_);
+    append_count(to, '*', count_);
     to.append(words_);
   }
   [[nodiscard]] std::size_t size() const { return words_.size(); }
 
  private:
+  /// "$12\r\n" before a word and "\r\n" behind it; no count that a command has is longer.
+  static constexpr std::size_t kMostAround = 24;
+
+  static void append_count(std::string& to, char mark, std::size_t count) {
+    char text[kMostAround] = {mark};
+    char* end = std::to_chars(text + 1, text + sizeof text, count).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    to.append(text, end);
+  }
+
   std::string words_;
   std::size_t count_ = 0;
 };

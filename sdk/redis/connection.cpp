@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+
+#include "bus/scratch_buffer.hpp"
 
 namespace caisson::redis {
 
@@ -19,7 +20,7 @@ constexpr int kReadsPerTurn = 16;
 
 /// Shared by all connections of a thread: each read is parsed before the next.
 std::span<char> read_buffer() {
-  thread_local std::array<char, kReadBuffer> buffer;
+  thread_local ScratchBuffer<kReadBuffer> buffer;
   return buffer;
 }
 

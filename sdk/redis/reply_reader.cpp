@@ -9,10 +9,13 @@
 
 namespace caisson::redis {
 
-/// What hiredis calls for each element it has parsed. An array's items are appended as they come and
-/// never reserved: the count is only a claim. Pointers that hiredis keeps stay valid, because they are
+/// What hiredis calls for each element it has parsed. An array's items are appended as they come, and room
+/// is made for a few only: the count is only a claim. Pointers that hiredis keeps stay valid, because they are
 /// to the last item of each level, and a level grows only when that item is complete.
 struct ReplyReader::Builder {
+  /// The fields of a hash that is a state, or of a stream's entry.
+  static constexpr int kFewItems = 4;
+
   static Reply* add(const redisReadTask* task, ReplyKind kind) {
     auto& reader = *static_cast<ReplyReader*>(task->privdata);
     Reply* reply = &reader.root_;
@@ -34,7 +37,11 @@ struct ReplyReader::Builder {
     if (reply != nullptr) reply->text.assign(text, size);
     return reply;
   }
-  static void* make_array(const redisReadTask* task, int) { return add(task, ReplyKind::kArray); }
+  static void* make_array(const redisReadTask* task, int count) {
+    Reply* const reply = add(task, ReplyKind::kArray);
+    if (reply != nullptr) reply->items.reserve(static_cast<std::size_t>(std::clamp(count, 0, kFewItems)));
+    return reply;
+  }
   static void* make_integer(const redisReadTask* task, long long number) {
     Reply* const reply = add(task, ReplyKind::kInteger);
     if (reply != nullptr) reply->integer = number;

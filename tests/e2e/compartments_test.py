@@ -265,7 +265,7 @@ class CompartmentsTest(unittest.TestCase):
         run, data = self.runtime.run_dir, self.runtime.data_dir
         with open(self.runtime.log_path, "ab") as log:
             by_hand = subprocess.Popen([os.path.join(BIN, "caisson-state"), "--connect",
-                                        f"ipc://{run}/state.b/bus.sock", "--run-dir", run, "--data-dir",
+                                        f"shm://{run}/state.b/bus.sock", "--run-dir", run, "--data-dir",
                                         f"{data}/state", "--compartment", "b"], stdout=log, stderr=log)
         self.addCleanup(by_hand.wait)
         self.addCleanup(by_hand.kill)

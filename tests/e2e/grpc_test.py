@@ -52,7 +52,7 @@ class GrpcTest(unittest.TestCase):
         with open(path + ".new", "wb") as file:
             file.write(manifest)
         os.rename(path + ".new", path)
-        self.capability = subprocess.Popen([program, "--connect", f"ipc://{self.runtime.run_dir}/rpctest/bus.sock",
+        self.capability = subprocess.Popen([program, "--connect", f"shm://{self.runtime.run_dir}/rpctest/bus.sock",
                                             "--run-dir", self.runtime.run_dir], stderr=subprocess.DEVNULL)
         self.addCleanup(self.end_capability)
         self.port = self.runtime.gateway_json()["apps"][0]["grpc"]

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
+from every_capability import Shop
 from runtime import BIN, PATIENCE, App, Runtime, component, wait_for
 
 
@@ -43,7 +44,8 @@ class CommandLineTest(unittest.TestCase):
 
     def test_what_this_build_cannot_do_is_refused_clearly(self):
         with tempfile.TemporaryDirectory() as folder:
-            for flags, words in ((("--transport", "shm"), "no shared-memory lane"), (("--in-process",), "--in-process")):
+            for flags, words in ((("--transport", "pigeon"), "use shm, ipc or tcp"),
+                                 (("--in-process", "--transport", "tcp"), "excludes")):
                 done = caisson("up", "--run-dir", folder + "/r", "--data-dir", folder + "/d", *flags)
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(words, done.stderr)
@@ -217,10 +219,10 @@ class AppsTest(unittest.TestCase):
 
 
 class TransportTest(unittest.TestCase):
-    def test_over_tcp_lanes_everything_works_as_over_ipc(self):
-        with Runtime(flags=["--transport", "tcp"], default_resources=True) as runtime:
-            self.assertEqual(runtime.http.post("/v1.0/state/statestore", [{"key": "a", "value": 1}]).status, 204)
-            self.assertEqual(runtime.http.get("/v1.0/state/statestore/a").json(), 1)
+    def test_every_capability_serves_over_every_lane(self):
+        for transport in ("shm", "ipc", "tcp"):
+            with self.subTest(transport), Shop(["--transport", transport]) as shop:
+                shop.call_each(self)
 
 
 class EnvironmentTest(unittest.TestCase):

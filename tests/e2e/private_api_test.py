@@ -19,7 +19,7 @@ class PrivateApiTest(unittest.TestCase):
             with open(path + ".new", "wb") as file:
                 file.write(manifest)
             os.rename(path + ".new", path)
-            greeter = subprocess.Popen([program, "--connect", f"ipc://{runtime.run_dir}/greeter/bus.sock",
+            greeter = subprocess.Popen([program, "--connect", f"shm://{runtime.run_dir}/greeter/bus.sock",
                                         "--run-dir", runtime.run_dir], stderr=subprocess.DEVNULL)
             try:
                 wait_for("the private API answers", lambda: runtime.http.get("/v1.0/greet/Ada").status == 200)

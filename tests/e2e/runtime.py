@@ -326,11 +326,11 @@ class Runtime:
         alive = []
         compartments = tuple(f[:-len(".pid")] for f in os.listdir(self.run_dir) if f.count(".") == 2
                              and f.endswith(".pid")) if os.path.isdir(self.run_dir) else ()
-        for name in CAPABILITIES + ("gateway",) + compartments:
+        for name in CAPABILITIES + ("gateway", "in-process") + compartments:
             try:
                 pid = self.pid(name)
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if self.run_dir.encode() in file.read():
+                    if self.run_dir.encode() in file.read() and pid not in alive:
                         alive.append(pid)
             except (OSError, ValueError):
                 pass

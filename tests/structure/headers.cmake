@@ -3,7 +3,8 @@
 # Objects, not -fsyntax-only: the compiler cache keeps objects alone.
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${CMAKE_SOURCE_DIR}"
   "${CMAKE_SOURCE_DIR}/bus/*.hpp" "${CMAKE_SOURCE_DIR}/net/*.hpp" "${CMAKE_SOURCE_DIR}/config-cache/*.hpp" "${CMAKE_SOURCE_DIR}/sdk/*.hpp"
-  "${CMAKE_SOURCE_DIR}/capabilities/*.hpp" "${CMAKE_SOURCE_DIR}/gateway/*.hpp" "${CMAKE_SOURCE_DIR}/cli/*.hpp")
+  "${CMAKE_SOURCE_DIR}/capabilities/*.hpp" "${CMAKE_SOURCE_DIR}/gateway/*.hpp" "${CMAKE_SOURCE_DIR}/in-process/*.hpp"
+  "${CMAKE_SOURCE_DIR}/cli/*.hpp")
 set(units)
 foreach(header IN LISTS headers)
   string(REPLACE "/" "__" name "${header}")

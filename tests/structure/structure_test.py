@@ -22,6 +22,9 @@ MAY_INCLUDE = {
     "sdk": {"bus", "config-cache", "net"},
     "gateway": {"bus", "config-cache", "net", "sdk"},
     "cli": {"bus", "net"},
+    # The one program that has gateway and capabilities in it: docs/decisions/0008-in-process.md.
+    "in-process": {"bus", "gateway", "sdk", "capabilities/config", "capabilities/invoke", "capabilities/lock",
+                   "capabilities/pubsub", "capabilities/secrets", "capabilities/state"},
     "ebpf": set(),
     "examples": {"bus", "config-cache", "sdk"},
     "capabilities/config": {"bus", "config-cache", "sdk"},
@@ -183,11 +186,16 @@ class RulesRefuseTest(unittest.TestCase):
                                ("capabilities/state/a.cpp", "gateway/facts.hpp"),
                                ("gateway/main.cpp", "capabilities/state/store.hpp"),
                                ("cli/up.cpp", "gateway/app_config.hpp"), ("bus/link.cpp", "frame.hpp"),
+                               ("cli/up.cpp", "in-process/capabilities.hpp"),
+                               ("gateway/server.cpp", "in-process/capabilities.hpp"),
+                               ("capabilities/state/a.cpp", "in-process/capabilities.hpp"),
                                ("bus/link.cpp", "bus/testing/fake_clock.hpp"),
                                ("gateway/dispatch.cpp", "dapr/proto/runtime/v1/state.pb.h")):
             self.refused(wrong_includes, path, f'#include "{included}"\n')
         for path, included in (("gateway/main.cpp", "sdk/status.hpp"), ("sdk/run.cpp", "bus/link.hpp"),
                                ("capabilities/state/a.cpp", "capabilities/state/store.hpp"),
+                               ("in-process/main.cpp", "capabilities/state/capability.hpp"),
+                               ("in-process/capabilities.hpp", "gateway/server.hpp"),
                                ("bus/link_test.cpp", "bus/testing/fake_clock.hpp"),
                                ("capabilities/state/a.cpp", "dapr/proto/runtime/v1/state.pb.h")):
             self.allowed(wrong_includes, path, f'#include "{included}"\n')

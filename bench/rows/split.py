@@ -1,0 +1,36 @@
+"""What the split costs: the same requests with another lane, and in one process."""
+
+import harness
+from measurement import RATE, Measurement, Row, at_least
+from rows.state import runtime_on
+
+
+def throughput(bench, store, flags, what):
+    name = f"GET on {store}, 32 connections, {what}"
+    try:
+        with runtime_on(bench, store, flags) as (runtime, redis):
+            return bench.http(name, runtime, "state_get.lua", 32, pids=redis.pids() if redis else {})
+    except harness.Unavailable as reason:
+        return Measurement(name, 0, RATE, "caisson up " + " ".join(flags), note=f"not available: {reason}")
+
+
+def transports(bench):
+    for store in ("memory", "redis"):
+        shm = throughput(bench, store, ["--transport", "shm"], "shm")
+        ipc = throughput(bench, store, ["--transport", "ipc"], "ZeroMQ ipc")
+        yield shm
+        yield ipc.against(shm, *([at_least(0.6, ipc.value, shm)] if shm.value and ipc.value else []))
+
+
+def in_process(bench):
+    for store in ("memory", "redis"):
+        one = throughput(bench, store, ["--in-process"], "in process")
+        split = throughput(bench, store, [], "split")
+        yield split.against(one, *([at_least(0.9, split.value, one)] if one.value else []))
+        yield one
+
+
+ROWS = [
+    Row("transports", "the same topology over shm and ZeroMQ ipc", transports),
+    Row("split", "split against --in-process, 32 connections", in_process),
+]
