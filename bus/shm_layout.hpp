@@ -8,7 +8,7 @@
 #include "bus/wire.hpp"
 
 /// What lies in shared memory and what crosses the control socket; no logic. docs/wire-format.md has the
-/// rules, docs/decisions/0020-shared-memory-lane.md the reasons.
+/// rules, docs/decisions/0010-shared-memory-lane.md the reasons.
 ///
 /// Each side owns one base segment, which it alone writes and the other maps read-only:
 ///
