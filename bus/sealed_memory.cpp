@@ -52,4 +52,9 @@ Result<Buffer> share_sealed(const Buffer& buffer) {
   return SealedMemory::open(std::move(fd), file.bytes.size(), from, buffer.size());
 }
 
+Buffer another(const Buffer& buffer) {
+  Result<Buffer> shared = share_sealed(buffer);
+  return shared ? *std::move(shared) : Buffer::copy_of(buffer.view());
+}
+
 }  // namespace caisson

@@ -16,4 +16,8 @@ Result<Buffer> sealed_copy(std::string_view bytes);
 /// kFailedPrecondition: the bytes of `buffer` are not sealed.
 Result<Buffer> share_sealed(const Buffer& buffer);
 
+/// Another Buffer of the same bytes: shared where they are sealed and that succeeds, else a copy. So
+/// nobody can change what it shows, whoever lent the first.
+Buffer another(const Buffer& buffer);
+
 }  // namespace caisson

@@ -284,6 +284,28 @@ TEST_F(ShmLaneTest, BytesThatAreNotSealedCannotBeShared) {
   EXPECT_EQ(share_sealed(Buffer(std::string("x"))).error().code, Errc::kFailedPrecondition);
 }
 
+TEST_F(ShmLaneTest, AnotherBufferOfReceivedBytesLetsTheirSenderHaveItsMemoryBack) {
+  for (const bool sealed : {true, false}) {
+    const std::string bytes(10000, sealed ? 's' : 'a');
+    auto payload = sealed ? sealed_copy(bytes) : Result<Buffer>(Buffer(std::string(bytes)));
+    ASSERT_TRUE(payload);
+    const ino_t file = sealed ? file_of(*payload) : 0;
+    ASSERT_TRUE(send(*std::move(payload)));
+    run_until(loop_, [&] { return at_gateway_.frames.size() == 1; });
+
+    const Buffer kept = another(std::move(at_gateway_.frames[0]).into_payload());
+    at_gateway_.frames.clear();
+
+    EXPECT_TRUE(kept.view() == bytes);
+    EXPECT_EQ(sealed ? file_of(kept) : 0, file);
+    ASSERT_TRUE(send(Buffer(std::string(10000, 'n')))) << "which takes back what was lent";
+    run_until(loop_, [&] { return at_gateway_.frames.size() == 1; });
+    at_gateway_.frames.clear();
+    loop_.turn(Nanos::zero());
+    EXPECT_LE(near_->counters().lent, 1u);
+  }
+}
+
 TEST_F(ShmLaneTest, NobodyRingsWhereBothAreAwake) {
   at_gateway_.keep = false;
 

@@ -28,10 +28,11 @@ Error failure(const char* what) {
 
 Error refused(const std::string& why) { return {Errc::kInvalidArgument, "shared memory of the peer: " + why}; }
 
-Result<FileDescriptor> open_memory() {
+/// `name` is what /proc/PID/maps shows.
+Result<FileDescriptor> open_memory(const char* name) {
   constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  int fd = ::memfd_create("caisson", kFlags | MFD_NOEXEC_SEAL);
-  if (fd < 0 && errno == EINVAL) fd = ::memfd_create("caisson", kFlags);
+  int fd = ::memfd_create(name, kFlags | MFD_NOEXEC_SEAL);
+  if (fd < 0 && errno == EINVAL) fd = ::memfd_create(name, kFlags);
   if (fd < 0) return failure("cannot create");
   return FileDescriptor(fd);
 }
@@ -51,7 +52,7 @@ void Mapping::reset() {
 
 Result<MemoryFile> make_memory(std::size_t size) {
   MemoryFile file;
-  ASSIGN(file.fd, open_memory());
+  ASSIGN(file.fd, open_memory("caisson-lane"));
   // Pages that are not there now would be a SIGBUS later, in whoever touches them first.
   if (::fallocate(file.fd.get(), 0, 0, static_cast<off_t>(size)) != 0) return failure("cannot allocate");
   ASSIGN(file.mapping, map(file.fd.get(), size, PROT_READ | PROT_WRITE, MAP_SHARED));
@@ -72,7 +73,7 @@ Result<void> seal_for_good(MemoryFile& file) {
 
 Result<FileDescriptor> make_sealed_file(std::string_view bytes) {
   MemoryFile file;
-  ASSIGN(file.fd, open_memory());
+  ASSIGN(file.fd, open_memory("caisson-sealed"));
   // Written, not mapped: no page is made known to this process, only to be forgotten again.
   while (!bytes.empty()) {
     const ssize_t written = ::write(file.fd.get(), bytes.data(), bytes.size());

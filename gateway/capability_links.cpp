@@ -165,7 +165,7 @@ void CapabilityLinks::open_link(const std::string& process, Group& group, std::u
   options.same_host = group.listener == nullptr || !group.listener->address().starts_with("tcp://");
   Link::Handlers handlers;
   handlers.serve = [this, raw](Incoming call) { return handlers_.call(*raw, std::move(call)); };
-  handlers.control = [this, raw](Frame frame) { on_control(*raw, frame); };
+  handlers.control = [this, raw](Frame frame) { on_control(*raw, std::move(frame)); };
   handlers.down = [this, raw](const Error& reason) { on_down(*raw, reason); };
   instance->set_link(std::make_unique<Link>(loop_, std::move(lane), Side::kGateway, options, std::move(handlers)));
   group.instances.push_back(instance);
@@ -182,7 +182,7 @@ std::string CapabilityLinks::hello() const {
 
 // --- what a capability says ---
 
-void CapabilityLinks::on_control(Instance& instance, const Frame& frame) {
+void CapabilityLinks::on_control(Instance& instance, Frame frame) {
   switch (frame->kind()) {
     case wire::Kind::Hello:
       return on_hello(instance, frame);
@@ -193,7 +193,7 @@ void CapabilityLinks::on_control(Instance& instance, const Frame& frame) {
       return;
     }
     case wire::Kind::Config:
-      return handlers_.config(instance, frame);
+      return handlers_.config(instance, std::move(frame));
     case wire::Kind::Goodbye:
       return on_goodbye(instance);
     default:

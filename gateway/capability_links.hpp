@@ -34,7 +34,7 @@ class CapabilityLinks {
     /// It may serve now what it could not before, or told its status.
     std::function<void(Instance&)> changed;
     /// A CONFIG frame.
-    std::function<void(Instance&, const Frame&)> config;
+    std::function<void(Instance&, Frame)> config;
     /// Whether requests may go to it, beyond being linked (it may lack its configuration).
     std::function<bool(const Instance&)> may_serve;
     /// The ids of the apps this gateway stands for.
@@ -93,7 +93,7 @@ class CapabilityLinks {
   Result<void> use(const std::string& process);
   void retire(const std::string& process);
   void open_link(const std::string& process, Group& group, std::unique_ptr<Lane> lane, bool linked_in);
-  void on_control(Instance& instance, const Frame& frame);
+  void on_control(Instance& instance, Frame frame);
   void on_hello(Instance& instance, const Frame& frame);
   void on_goodbye(Instance& instance);
   void let_go(Instance& instance);

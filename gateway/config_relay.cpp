@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "bus/sealed_memory.hpp"
 #include "config-cache/generation.hpp"
 
 namespace caisson::gateway {
@@ -11,7 +12,7 @@ namespace caisson::gateway {
 namespace {
 
 constexpr std::string_view kGateway = "gateway";
-constexpr std::size_t kMostAudiences = 1024;
+constexpr std::size_t kMostAudiences = 256;  // each may hold a descriptor
 constexpr Nanos kSettleTime = std::chrono::milliseconds(250);
 
 std::uint64_t number_of(std::string_view text) {
@@ -28,20 +29,22 @@ ConfigRelay::ConfigRelay(EventLoop& loop, CapabilityLinks& links, InForce in_for
         settled();
       }) {}
 
-void ConfigRelay::on_frame(Instance& from, const Frame& frame) {
+void ConfigRelay::on_frame(Instance& from, Frame frame) {
   if (frame->status() == 200) return answer(from, frame);
   if (!from.manifest().publishes_config) {
     log_.log(LogLevel::kWarning,
              fmt::format("{} published configuration, which its manifest does not grant", from.capability()));
     return;
   }
-  publish(from, frame);
+  publish(from, std::move(frame));
 }
 
-void ConfigRelay::publish(Instance& from, const Frame& frame) {
+void ConfigRelay::publish(Instance& from, Frame frame) {
   const std::string audience(text(frame->target()));
+  // Not the frame's own memory: its sender could still change that, and wants it back.
+  const auto snapshot = std::make_shared<const Buffer>(another(std::move(frame).into_payload()));
   // Read here once, so that nothing damaged or misaddressed is kept or passed on.
-  const Result<config::Generation> generation = config::decode(frame.payload());
+  const Result<config::Generation> generation = config::decode(snapshot->view());
   if (!generation || generation->audience != audience || audience.empty()) {
     log_.log(LogLevel::kError, fmt::format("{}: a generation for '{}' was refused: {}", from.capability(), audience,
                                            generation ? "it is for another audience" : generation.error().message));
@@ -54,8 +57,8 @@ void ConfigRelay::publish(Instance& from, const Frame& frame) {
   Kept& kept = kept_[audience];
   const bool newer =
       generation->term != kept.term ? generation->term > kept.term : generation->sequence > kept.sequence;
-  if (!newer && !kept.snapshot.empty()) return;
-  kept = {generation->term, generation->sequence, std::string(frame.payload())};
+  if (!newer && kept.snapshot != nullptr) return;
+  kept = {generation->term, generation->sequence, snapshot};
   if (!settled_ && !settle_.started()) settle_.start_after(kSettleTime);
   const std::string process = process_of(audience);
   links_.for_each([&](Instance& instance) {
@@ -111,7 +114,7 @@ ControlFrame ConfigRelay::config_frame(const std::string& audience, const Kept& 
   frame.kind = wire::Kind::Config;
   frame.target = audience;
   frame.headers = {{"term", std::to_string(kept.term)}, {"sequence", std::to_string(kept.sequence)}};
-  frame.payload = kept.snapshot;
+  frame.shared = kept.snapshot;
   return frame;
 }
 

@@ -27,7 +27,7 @@ class ConfigRelay {
   /// some time after the first generation of all came, when the rest must have come as well.
   ConfigRelay(EventLoop& loop, CapabilityLinks& links, InForce in_force, std::function<void()> settled);
 
-  void on_frame(Instance& from, const Frame& frame);
+  void on_frame(Instance& from, Frame frame);
   /// What an instance must have before any request.
   void send_to(Instance& instance) const;
   /// A generation for this audience is here, or none is to be expected any more.
@@ -37,9 +37,9 @@ class ConfigRelay {
   struct Kept {
     std::uint64_t term = 0;
     std::uint64_t sequence = 0;
-    std::string snapshot;
+    std::shared_ptr<const Buffer> snapshot;
   };
-  void publish(Instance& from, const Frame& frame);
+  void publish(Instance& from, Frame frame);
   void confirm_own(const config::Generation& generation);
   void answer(Instance& from, const Frame& frame);
   void tell_publishers(const ControlFrame& frame) const;

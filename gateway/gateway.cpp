@@ -77,7 +77,7 @@ CapabilityLinks::Handlers Gateway::link_handlers() {
   };
   handlers.linked = [this](Instance& instance) { introduce(instance); };
   handlers.changed = [this](Instance& instance) { dispatch_.parking().wake(instance.process()); };
-  handlers.config = [this](Instance& instance, const Frame& frame) { config_.on_frame(instance, frame); };
+  handlers.config = [this](Instance& instance, Frame frame) { config_.on_frame(instance, std::move(frame)); };
   handlers.may_serve = [this](const Instance& instance) { return may_serve(instance); };
   handlers.apps = [this] {
     std::vector<std::string> ids;

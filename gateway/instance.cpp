@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include "bus/sealed_memory.hpp"
+
 namespace caisson::gateway {
 
 namespace {
@@ -57,7 +59,7 @@ Task<void> Instance::drain_outbox() {
     envelope.error = next.error;
     envelope.message = next.message;
     envelope.headers = headers;
-    Buffer payload = Buffer::copy_of(next.payload);
+    Buffer payload = next.shared != nullptr ? another(*next.shared) : Buffer::copy_of(next.payload);
     const Result<void> sent = link_->send(envelope, payload);
     if (!sent && sent.error().code == Errc::kResourceExhausted) {
       co_await link_->room().wait(loop_, Deadline::never());

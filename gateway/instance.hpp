@@ -24,6 +24,8 @@ struct ControlFrame {
   std::string message;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string payload;
+  /// In place of `payload`: bytes that many receivers share.
+  std::shared_ptr<const Buffer> shared = {};
 };
 
 /// One linked instance of a capability: its link, what it said about itself, and the door to it.

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "bus/json_writer.hpp"
+#include "bus/sealed_memory.hpp"
 #include "sdk/status.hpp"
 
 namespace caisson::sdk {
@@ -202,7 +203,7 @@ void Process::on_hello(Gateway& gateway) {
   gateway.changed.wake_all();
   status_changed();
   for (const auto& [audience, snapshot] : published_) {
-    scope_.spawn(send_later(gateway, wire::Kind::Config, audience, snapshot));
+    scope_.spawn(send_later(gateway, wire::Kind::Config, audience, another(snapshot)));
   }
   if (draining_) scope_.spawn(send_later(gateway, wire::Kind::Goodbye, {}, {}));
 }
@@ -294,11 +295,14 @@ Result<OpenCall> Process::open_call(Envelope call, Buffer first, Deadline deadli
 }
 
 void Process::publish_config(std::string audience, std::string snapshot) {
+  // One physical copy for this process and the gateway, as long as their lane can pass it on.
+  Result<Buffer> sealed = sealed_copy(snapshot);
+  Buffer kept = sealed ? *std::move(sealed) : Buffer(std::move(snapshot));
   for (Gateway& gateway : gateways_) {
     if (gateway.link == nullptr || !gateway.link->ready()) continue;
-    scope_.spawn(send_later(gateway, wire::Kind::Config, audience, snapshot));
+    scope_.spawn(send_later(gateway, wire::Kind::Config, audience, another(kept)));
   }
-  published_[std::move(audience)] = std::move(snapshot);
+  published_[std::move(audience)] = std::move(kept);
 }
 
 void Process::status_changed() {
@@ -339,14 +343,13 @@ void Process::send(Gateway& gateway, const Envelope& envelope, std::string paylo
   if (!sent && sent.error().code == Errc::kResourceExhausted) gateway.link->close(sent.error());
 }
 
-Task<void> Process::send_later(Gateway& gateway, wire::Kind kind, std::string target, std::string payload) {
+Task<void> Process::send_later(Gateway& gateway, wire::Kind kind, std::string target, Buffer payload) {
   Link* const link = gateway.link.get();
   Envelope envelope;
   envelope.kind = kind;
   envelope.target = target;
-  Buffer body(std::move(payload));
   const Deadline deadline = loop_.deadline_in(std::chrono::seconds(5));
-  const auto sent = co_await link->send_when_room(envelope, std::move(body), deadline);
+  const auto sent = co_await link->send_when_room(envelope, std::move(payload), deadline);
   if (!sent && sent.error().code == Errc::kResourceExhausted && gateway.link.get() == link) {
     link->close(sent.error());
   }

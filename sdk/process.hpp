@@ -90,7 +90,7 @@ class Process final : public Context {
   void on_config_answer(const Frame& frame);
   void forget_app(Gateway& gateway, const std::string& app);
   void send(Gateway& gateway, const Envelope& envelope, std::string payload);
-  Task<void> send_later(Gateway& gateway, wire::Kind kind, std::string target, std::string payload);
+  Task<void> send_later(Gateway& gateway, wire::Kind kind, std::string target, Buffer payload);
   void send_status();
   [[nodiscard]] std::string hello() const;
   [[nodiscard]] std::string status_text() const;
@@ -105,7 +105,7 @@ class Process final : public Context {
   config::Replica replica_;
   Definition definition_;
   std::map<std::string, AppState> apps_;
-  std::map<std::string, std::string> published_;  // audience to snapshot
+  std::map<std::string, Buffer> published_;  // audience to snapshot, in sealed memory
   bool draining_ = false;
   bool status_due_ = false;
   LogLimit link_log_;

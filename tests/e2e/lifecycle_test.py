@@ -224,6 +224,15 @@ class TransportTest(unittest.TestCase):
             with self.subTest(transport), Shop(["--transport", transport]) as shop:
                 shop.call_each(self)
 
+    def test_gateway_and_config_share_one_copy_of_a_generation(self):
+        def sealed(runtime, name):
+            with open(f"/proc/{runtime.pid(name)}/maps") as file:
+                return {line.split()[4] for line in file if "memfd:caisson-sealed" in line}
+        many = {f"{i}.yaml": component(f"memory{i}", "state.in-memory") for i in range(40)}  # more than fits a record
+        with Runtime(resources=many) as runtime:
+            wait_for("a generation in both", lambda: sealed(runtime, "config") & sealed(runtime, "gateway"))
+            self.assertEqual(sealed(runtime, "state"), set())  # it has read its own, and keeps none
+
 
 class EnvironmentTest(unittest.TestCase):
     def test_only_the_gateway_is_given_the_tokens(self):
