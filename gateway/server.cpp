@@ -14,6 +14,7 @@
 #include <map>
 
 #include "bus/address.hpp"
+#include "bus/heap.hpp"
 #include "bus/host_lookup.hpp"
 #include "bus/inproc_lane.hpp"
 #include "bus/log.hpp"
@@ -360,6 +361,7 @@ int run(int argc, char** argv, const Program& program) {
   flags.app.max_body_size = *body;
   flags.app.read_buffer_size = *headers;
   raise_descriptor_limit();
+  give_large_memory_back();
   // Before any thread starts, the guests' among them: one that does not block them would end it all.
   const sigset_t mask = ending_signals();
   ::sigprocmask(SIG_BLOCK, &mask, nullptr);

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "bus/compartments.hpp"
+#include "bus/heap.hpp"
 #include "bus/log.hpp"
 #include "bus/transport.hpp"
 #include "config-cache/durable_file.hpp"
@@ -201,6 +202,7 @@ int print_manifest(std::string_view name, const Flags& flags, const MakeCapabili
 int run(int argc, char** argv, std::string_view name, const MakeCapability& make) {
   Flags flags;
   if (const auto done = parse(argc, argv, name, flags)) return *done;
+  give_large_memory_back();
   if (flags.print_manifest) return print_manifest(name, flags, make);
   return flags.health ? health(name, flags) : serve(name, flags, make);
 }
