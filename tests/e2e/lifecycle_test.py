@@ -240,7 +240,7 @@ class MemoryTest(unittest.TestCase):
             with open(f"/proc/{runtime.pid('gateway')}/smaps_rollup") as file:
                 return next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
 
-        with Runtime() as runtime:
+        with Runtime(default_resources=True) as runtime:
             before = anonymous_kib(runtime)
             body = [{"key": "large", "value": "x" * 3_000_000}]
             for _ in range(4):
