@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "bus/testing/sanitizers.hpp"
+
 namespace caisson::shm {
 namespace {
 
@@ -207,7 +209,7 @@ bool nobody_sleeps_for_ever(Machine& machine, Fence fence, std::size_t& states) 
       {producer, consumer}, besides, [&] { return !asleep || rings > heard || machine.in_memory(0) == read; }, states);
 }
 
-#if !defined(__has_feature) || !__has_feature(thread_sanitizer)  // which does not follow programs on stacks of ours
+#ifndef CAISSON_UNDER_TSAN  // which does not follow programs on stacks of ours
 TEST(ShmDoorbellTest, InNoOrderAWakeUpIsLost) {
   Machine machine;
   std::size_t states = 0;

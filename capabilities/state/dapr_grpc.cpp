@@ -201,7 +201,7 @@ Task<Response> DaprGrpc::transact(const Request& request, rpc::ExecuteStateTrans
   co_return done();
 }
 
-Task<Response> DaprGrpc::query(const Request& request, rpc::QueryStateRequest& message, const Selected& selected) {
+Task<Response> DaprGrpc::query(const Request&, rpc::QueryStateRequest&, const Selected& selected) {
   co_return refuse(dapr_errors::no_queries(selected));
 }
 

@@ -224,7 +224,7 @@ Task<Response> DaprHttp::transact(const Request& request, const Selected& select
   co_return sdk::error_response(dapr_errors::not_transacted(*error));
 }
 
-Task<Response> DaprHttp::query(const Request& request, const Selected& selected) {
+Task<Response> DaprHttp::query(const Request&, const Selected& selected) {
   co_return sdk::error_response(dapr_errors::no_queries(selected));
 }
 
