@@ -27,7 +27,7 @@ class GrpcApp(grpc.GenericRpcHandler):
 
     def __init__(self, port=0, listed=b"[1]"):
         self.listed, self.healthy = listed, True
-        self.calls, self.cancelled = [], threading.Event()
+        self.calls, self.waiting, self.cancelled = [], threading.Event(), threading.Event()
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(8),
                                   options=[("grpc.max_receive_message_length", 64 * MIB), ("grpc.so_reuseport", 0)])
         self.server.add_generic_rpc_handlers((self,))
@@ -56,6 +56,7 @@ class GrpcApp(grpc.GenericRpcHandler):
             context.abort(grpc.StatusCode.NOT_FOUND, "nicht da: 100% \u00e4")
         if message == b"wait":
             context.add_callback(self.cancelled.set)
+            self.waiting.set()
             self.cancelled.wait(PATIENCE)
         return message
 
@@ -167,7 +168,7 @@ class CallsTest(GrpcAppTest):
 
     def test_a_call_that_its_client_gives_up_is_cancelled_at_the_app(self):
         call = self.relay.future(b"wait", timeout=PATIENCE, metadata=(("x-method", APP + "Unary"),))
-        wait_for("the app is called", lambda: self.app.called(APP + "Unary"))
+        self.assertTrue(self.app.waiting.wait(PATIENCE))
         call.cancel()
         self.assertTrue(self.app.cancelled.wait(PATIENCE))
 
