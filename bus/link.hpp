@@ -51,9 +51,15 @@ class ExchangeRef {
 
 /// What its writer says at the end of a body, for APIs whose outcome follows the body (gRPC).
 struct BodyEnd {
+  using Trailers = std::vector<std::pair<std::string, std::string>>;
+  // No aggregate: g++ 12 destroys one that is made within a co_await expression twice, as finish()'s default is.
+  BodyEnd() = default;
+  BodyEnd(std::uint16_t code, std::string text, Trailers pairs)
+      : status(code), message(std::move(text)), trailers(std::move(pairs)) {}
+
   std::uint16_t status = 0;
   std::string message;
-  std::vector<std::pair<std::string, std::string>> trailers;
+  Trailers trailers;
 
   [[nodiscard]] bool empty() const { return status == 0 && message.empty() && trailers.empty(); }
 };
