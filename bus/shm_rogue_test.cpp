@@ -517,7 +517,8 @@ TEST(ShmCorruptionTest, APeerThatRewritesWhatIsBeingReadNeverCrashes) {
   const std::string envelope = busy_envelope();
   std::size_t refused = 0;
   std::size_t taken = 0;
-  for (int round = 0; round < 150; ++round) {
+  // Until the two have met, however busy the machine is.
+  for (int round = 0; round < 150 || (refused == 0 && round < 20'000); ++round) {
     RogueShmPeer peer;
     Victim victim(peer);
     victim.budget->limit = ~std::size_t{0} / 2;
