@@ -106,7 +106,7 @@ Task<Result<void>> BodyWriter::write(Buffer piece, Deadline deadline) {
     }
     Result<void> sent = exchange->link->publish(data, piece);
     if (sent) exchange->out_credit -= cost;
-    if (sent || sent.error().code != Errc::kResourceExhausted) co_return sent;
+    if (!lane_is_full(sent)) co_return sent;
     const Wake why = co_await exchange->link->room_.wait(loop, deadline);
     if (why == Wake::kDeadline) {
       co_return Error{Errc::kDeadlineExceeded, "the lane had no room for the body in time"};

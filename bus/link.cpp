@@ -352,7 +352,7 @@ bool Link::pay_owed() {
     out.trailers = next.end.trailers;
     Buffer nothing;
     const Result<void> sent = lane_->publish(out, nothing);
-    if (!sent && sent.error().code == Errc::kResourceExhausted) return false;
+    if (lane_is_full(sent)) return false;
     last_out_ = loop_.now();
     owed_.pop_front();
   }

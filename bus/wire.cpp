@@ -111,8 +111,7 @@ Result<const wire::Envelope*> verify_envelope(std::span<const std::uint8_t> byte
   return envelope;
 }
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
+bool same_letters(std::string_view a, std::string_view b) {
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (lower(a[i]) != lower(b[i])) return false;
   }

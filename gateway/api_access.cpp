@@ -21,9 +21,7 @@ bool same_token(std::string_view given, std::string_view expected) {
 /// Headers that end here: they concern this connection, or are carried in a field of their own.
 bool ends_here(std::string_view name, bool streamed) {
   if (net::is_connection_header(name)) return true;
-  const auto is = [name](std::string_view other) {
-    return name.size() == other.size() && equal_ignoring_case(name, other);
-  };
+  const auto is = [name](std::string_view other) { return equal_ignoring_case(name, other); };
   // Of a streamed body the length is the one thing that cannot be told from the frame.
   if (!streamed && is("content-length")) return true;
   return is(kTokenHeader) || is("traceparent") || is("tracestate") || is("expect");

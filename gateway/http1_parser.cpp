@@ -23,7 +23,7 @@ Error malformed(std::string what) { return {Errc::kInvalidArgument, std::move(wh
 
 std::string_view RequestHead::header(std::string_view name) const {
   for (const Field& field : fields) {
-    if (field.name.size() == name.size() && equal_ignoring_case(field.name, name)) return field.value;
+    if (equal_ignoring_case(field.name, name)) return field.value;
   }
   return {};
 }

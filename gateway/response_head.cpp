@@ -121,8 +121,7 @@ void append_length(std::string& out, std::uint64_t size) {
 
 bool is_reply_header(const Field& field) {
   return net::is_token(field.name) && net::is_header_value(field.value) && !net::is_connection_header(field.name) &&
-         !(field.name.size() == 14 && equal_ignoring_case(field.name, "content-length")) &&
-         !(field.name.size() == 4 && equal_ignoring_case(field.name, "date"));
+         !equal_ignoring_case(field.name, "content-length") && !equal_ignoring_case(field.name, "date");
 }
 
 void append_reply_headers(std::string& out, Fields headers) {

@@ -37,9 +37,8 @@ bool is_target(std::string_view text, std::string_view refused) {
 
 bool is_own_header(std::string_view name) {
   constexpr std::string_view kNames[] = {"host", "content-length", "expect"};
-  return is_connection_header(name) || std::ranges::any_of(kNames, [&](std::string_view own) {
-           return name.size() == own.size() && equal_ignoring_case(name, own);
-         });
+  return is_connection_header(name) ||
+         std::ranges::any_of(kNames, [&](std::string_view own) { return equal_ignoring_case(name, own); });
 }
 
 bool is_named_by_connection(const HttpRequestHead& head, std::string_view name) {

@@ -23,10 +23,8 @@ std::variant<bool, PublishResult> wants_raw(const MessageMetadata& metadata) {
   return *raw;
 }
 
-using Found = std::variant<std::shared_ptr<PubsubComponent>, PublishResult>;
-
 /// What a look-up means for a publish.
-Found judge(const Publish& request, sdk::ComponentSet::Found found) {
+FoundComponent judge(const Publish& request, sdk::ComponentSet::Found found) {
   PublishResult refused;
   if (found.component != nullptr) {
     if (!request.topic.empty()) return std::static_pointer_cast<PubsubComponent>(std::move(found.component));
@@ -44,7 +42,7 @@ Found judge(const Publish& request, sdk::ComponentSet::Found found) {
   return refused;
 }
 
-bool is_not_ready(const Found& found) {
+bool is_not_ready(const FoundComponent& found) {
   const auto* const refused = std::get_if<PublishResult>(&found);
   return refused != nullptr && refused->failure == PublishFailure::kBroker;
 }
@@ -95,7 +93,7 @@ Task<PublishResult> Service::publish(const Publish& request) {
   co_return PublishResult{};
 }
 
-Task<Service::FoundComponent> Service::find(const Publish& request) {
+Task<FoundComponent> Service::find(const Publish& request) {
   auto finding = components_.find_when_ready(request.pubsub, request.app, request.deadline);
   auto found = co_await std::move(finding);
   co_return judge(request, std::move(found));

@@ -13,6 +13,9 @@
 
 namespace caisson::pubsub {
 
+/// The component as the app may see it, or why there is none.
+using FoundComponent = std::variant<std::shared_ptr<PubsubComponent>, PublishResult>;
+
 /// Carries out publishes: checks names and scopes, makes the events, hands them to the broker under the
 /// component's outbound policy. One thread.
 class Service {
@@ -37,8 +40,7 @@ class Service {
   };
   struct Publication;
 
-  using FoundComponent = std::variant<std::shared_ptr<PubsubComponent>, PublishResult>;
-  /// The component as the app may see it, or why there is none. One that is being opened is waited for.
+  /// One that is being opened is waited for.
   Task<FoundComponent> find(const Publish& request);
   /// The bytes for the broker: an event around the data.
   std::variant<std::string, PublishResult> make_event(const Publish& request, const Part& part,
