@@ -58,6 +58,28 @@ constexpr OwnCounter kOwn[] = {
     {"caisson_gateway_frames_refused_total", "Frames that failed verification", &GatewayCounters::frames_refused},
 };
 
+struct LaneCounter {
+  const char* name;
+  const char* help;
+  std::uint64_t LaneCounters::*value;
+  bool is_gauge = false;
+};
+
+/// Seen from the gateway's end.
+constexpr LaneCounter kLane[] = {
+    {"caisson_lane_frames_in_total", "Frames that came over the lane", &LaneCounters::frames_in},
+    {"caisson_lane_frames_out_total", "Frames that went over the lane", &LaneCounters::frames_out},
+    {"caisson_lane_bytes_in_total", "Bytes of those that came", &LaneCounters::bytes_in},
+    {"caisson_lane_bytes_out_total", "Bytes of those that went", &LaneCounters::bytes_out},
+    {"caisson_lane_frames_refused_total", "Frames of the peer that failed verification", &LaneCounters::refused},
+    {"caisson_lane_full_total", "Times the lane had no room", &LaneCounters::full},
+    {"caisson_lane_rings_total", "Times the peer was rung awake", &LaneCounters::rings},
+    {"caisson_lane_wakes_total", "Times the peer rang", &LaneCounters::wakes},
+    {"caisson_lane_lent_pieces", "Pieces of memory that the peer has not given back", &LaneCounters::lent, true},
+    {"caisson_lane_own_bytes", "Shared memory of this end", &LaneCounters::own_bytes, true},
+    {"caisson_lane_mapped_bytes", "Shared memory of the peer that is mapped", &LaneCounters::mapped_bytes, true},
+};
+
 bool is_metric_name(std::string_view name) {
   return !name.empty() && std::isdigit(static_cast<unsigned char>(name.front())) == 0 &&
          std::ranges::all_of(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; });
@@ -127,6 +149,12 @@ void add_apps(Families& families, const Facts& facts) {
   }
 }
 
+void add_lane(Families& families, const Labels& labels, const LaneCounters& lane) {
+  for (const LaneCounter& counter : kLane) {
+    families.add(counter.name, counter.help, counter.is_gauge, labels, static_cast<double>(lane.*counter.value));
+  }
+}
+
 void add_table(Families& families, const std::string& path, const Labels& owner) {
   if (path.empty()) return;
   const auto values = sdk::read_counters(path);
@@ -149,6 +177,7 @@ void add_capabilities(Families& families, const Facts& facts) {
       families.add("caisson_instance_linked", "The instance's link is up", true, labels, instance.linked ? 1 : 0);
       families.add("caisson_instance_requests_in_flight", "Requests at the instance now", true, labels,
                    static_cast<double>(instance.in_flight));
+      if (instance.linked) add_lane(families, labels, instance.lane);
       add_table(families, instance.counters_path, labels);
     }
   }

@@ -90,6 +90,24 @@ TEST_F(MetricsTest, TablesOfAllInstancesAreThereOfTheDeadOnesToo) {
   EXPECT_TRUE(has_line(text, R"(caisson_instance_linked{capability="books",instance="books-1"} 0)")) << text;
 }
 
+TEST_F(MetricsTest, LanesOfLinkedInstancesAreThere) {
+  InstanceFacts& books = facts_.add("books", "{}").instances[0];
+  books.lane.frames_in = 8;
+  books.lane.rings = 3;
+  books.lane.mapped_bytes = 65536;
+
+  std::string text = render_metrics(facts_, counters_);
+
+  EXPECT_TRUE(has_line(text, R"(caisson_lane_frames_in_total{capability="books",instance="books-1"} 8)")) << text;
+  EXPECT_TRUE(has_line(text, R"(caisson_lane_rings_total{capability="books",instance="books-1"} 3)")) << text;
+  EXPECT_TRUE(has_line(text, R"(caisson_lane_mapped_bytes{capability="books",instance="books-1"} 65536)")) << text;
+  EXPECT_TRUE(has_line(text, "# TYPE caisson_lane_mapped_bytes gauge")) << text;
+
+  books.linked = false;
+  text = render_metrics(facts_, counters_);
+  EXPECT_EQ(text.find("caisson_lane"), std::string::npos) << "a lane that is gone has nothing to say";
+}
+
 TEST_F(MetricsTest, OneFamilyHasOneTypeLineAndNoSeriesTwice) {
   const std::string path = directory_ / "table";
   sdk::Counters table;

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "bus/json_writer.hpp"
+#include "bus/network_namespace.hpp"
 #include "bus/sealed_memory.hpp"
 #include "sdk/status.hpp"
 
@@ -240,6 +241,10 @@ void Process::on_app(Gateway& gateway, const Frame& frame) {
   state.healthy = headers.get("healthy") == "true";
   state.incarnation = incarnation;
   state.protocol = headers.get("protocol");
+  // An address on a loopback interface means something only where that interface is.
+  const std::uint64_t network = number_of(headers.get("network"));
+  const bool same_network = gateway.same_host && network != 0 && network == network_namespace();
+  state.address = same_network ? headers.get("address") : std::string_view();
   known.found = known.found || state.healthy;
   Gateway* const acts = gateway_of(app);
   if (acts == &gateway || acting_[app].gateway != acts) show_app(app);

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "bus/inproc_lane.hpp"
+#include "bus/network_namespace.hpp"
 #include "bus/testing/run.hpp"
 #include "bus/testing/scripted_lane.hpp"
 #include "config-cache/generation.hpp"
@@ -168,6 +169,31 @@ TEST_F(ProcessTest, ARequestReachesItsRoute) {
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->head->status(), 201);
   EXPECT_EQ(reply->head.payload(), "w:body");
+}
+
+TEST_F(ProcessTest, AnAddressOfAnotherNetworkIsNone) {
+  const auto tell = [&](std::uint64_t network) {
+    const std::string number = std::to_string(network);
+    const Field headers[] = {{"incarnation", number}, {"address", "127.0.0.1:8080"}, {"network", number}};
+    Envelope envelope;
+    envelope.kind = wire::Kind::App;
+    envelope.app = "shop";
+    envelope.headers = headers;
+    Buffer nothing;
+    ASSERT_TRUE(gateway_->send(envelope, nothing));
+    testing::run_until(loop_, [&] {
+      const auto app = process_.apps().find("shop");
+      return app != process_.apps().end() && app->second.incarnation == network;
+    });
+  };
+  ASSERT_NE(network_namespace(), 0U);
+
+  for (const std::uint64_t other : {network_namespace() + 1, std::uint64_t{0}}) {
+    tell(other);
+    EXPECT_EQ(process_.apps().at("shop").address, "") << other;
+  }
+  tell(network_namespace());
+  EXPECT_EQ(process_.apps().at("shop").address, "127.0.0.1:8080");
 }
 
 TEST_F(ProcessTest, AnAnswerThatFindsNoRoomIsSentOnceThereIsSome) {
