@@ -16,6 +16,9 @@ STORES = {
                                                                                {"connectionString": "pubsub.db"}),
 }
 
+# With a limit of calls invoke does not dial the app itself.
+THROUGH_GATEWAY = ["--app-max-concurrency", "64"]
+
 
 def gateway_name(number):
     return "gateway" if number == 1 else f"gateway-{number}"
@@ -319,7 +322,7 @@ class FaultTest(unittest.TestCase):
     def test_the_app_is_invoked_while_the_first_is_away(self):
         app = App()
         self.addCleanup(app.close)
-        with Pair(app=app) as runtime:
+        with Pair(app=app, flags=THROUGH_GATEWAY) as runtime:
             client = runtime.clients()[2][0]
             self.assertEqual(client.post("/v1.0/invoke/shop/method/x", "").status, 200)
 
@@ -329,6 +332,22 @@ class FaultTest(unittest.TestCase):
             load = Load(client.port, lambda own, n: own.post("/v1.0/invoke/shop/method/x", ""), client)
             load.wait_for_more()
             runtime.wait_for_new_pid("gateway", old)
+            runtime.wait_for_both()
+            load.wait_for_more()
+            load.stop()
+            self.assertEqual((load.broken, load.others_than(200)), ([], []))
+
+    def test_a_planned_restart_of_the_first_breaks_nothing_at_the_second(self):
+        app = App()
+        self.addCleanup(app.close)
+        with Pair(app=app, flags=THROUGH_GATEWAY) as runtime:
+            client = runtime.clients()[2][0]
+            load = Load(client.port, lambda own, n: own.post("/v1.0/invoke/shop/method/x", ""), client)
+            load.wait_for_more()
+
+            done = runtime.caisson("restart", "gateway")
+
+            self.assertEqual(done.returncode, 0, done.stderr)
             runtime.wait_for_both()
             load.wait_for_more()
             load.stop()
