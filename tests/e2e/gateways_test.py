@@ -12,8 +12,7 @@ import unittest
 from runtime import PATIENCE, App, Client, Load, Runtime, component, wait_for
 
 STORES = {
-    "a.yaml": component("statestore", "state.in-memory") + "---\n" + component("pubsub", "pubsub.sqlite",
-                                                                               {"connectionString": "pubsub.db"}),
+    "a.yaml": component("statestore", "state.in-memory") + "---\n" + component("pubsub", "pubsub.sqlite"),
 }
 
 # With a limit of calls invoke does not dial the app itself.
