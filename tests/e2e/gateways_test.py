@@ -211,15 +211,14 @@ class LimitTest(unittest.TestCase):
     def test_the_limit_of_calls_to_the_app_is_one_for_all_gateways(self):
         app = App()
         self.addCleanup(app.close)
-        inside, most, lock = [0], [0], threading.Lock()
+        inside, most, changed = [0], [0], threading.Condition()
 
         def slow(_):
-            with lock:
+            with changed:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
-            for _ in range(20):
-                os.sched_yield()
-            with lock:
+                changed.notify_all()
+                changed.wait_for(lambda: inside[0] > 1, timeout=0.02)  # gives another one the time to come
                 inside[0] -= 1
             return 200, {}, b""
         app.answers["/slow"] = slow
