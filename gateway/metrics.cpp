@@ -1,11 +1,13 @@
 #include "gateway/metrics.hpp"
 
+#include <fmt/format.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -153,13 +155,13 @@ void add_lane(Families& families, const Labels& labels, const LaneCounters& lane
   }
 }
 
-void add_table(Families& families, const InstanceFacts& instance) {
-  if (instance.counters_path.empty()) return;
-  const auto values = sdk::read_counters(instance.counters_path);
+void add_table(Families& families, const std::string& path, const Labels& owner) {
+  if (path.empty()) return;
+  const auto values = sdk::read_counters(path);
   if (!values) return;  // never begun, or its directory is gone
   for (const sdk::CounterValue& value : *values) {
     if (families.series() >= kMaxSeries) return;
-    Labels labels = {{"capability", instance.capability}, {"instance", instance.instance}};
+    Labels labels = owner;
     if (!is_metric_name(value.name) || !read_labels(value.labels, labels)) continue;
     const std::string name = value.name.starts_with("caisson_") ? value.name : "caisson_" + value.name;
     families.add(name, "Counted by a capability", value.is_gauge, std::move(labels), static_cast<double>(value.value));
@@ -176,8 +178,21 @@ void add_capabilities(Families& families, const Facts& facts) {
       families.add("caisson_instance_requests_in_flight", "Requests at the instance now", true, labels,
                    static_cast<double>(instance.in_flight));
       if (instance.linked) add_lane(families, labels, instance.lane);
-      add_table(families, instance);
+      add_table(families, instance.counters_path, labels);
     }
+  }
+}
+
+void add_other_gateways(Families& families, const std::string& run_dir) {
+  std::error_code error;
+  std::set<std::string> folders;
+  for (std::filesystem::directory_iterator it(run_dir + "/gateways", error), end; !error && it != end;
+       it.increment(error)) {
+    folders.insert(it->path().filename());
+  }
+  for (const std::string& number : folders) {
+    const std::string path = fmt::format("{}/gateways/{}/{}", run_dir, number, kGatewayCounters);
+    add_table(families, path, {{"gateway", "gateway-" + number}});
   }
 }
 
@@ -243,14 +258,24 @@ void write_instance(JsonWriter& json, const InstanceFacts& instance, Nanos now) 
 
 }  // namespace
 
-std::string render_metrics(const Facts& facts, const GatewayCounters& counters) {
+std::string render_metrics(const Facts& facts, const GatewayCounters& counters, const std::string& shared_run_dir) {
   Families families;
+  Labels labels;
+  if (!shared_run_dir.empty()) labels.push_back({"gateway", "gateway"});
   for (const OwnCounter& own : kOwn) {
-    families.add(own.name, own.help, own.is_gauge, {}, static_cast<double>(counters.*own.value));
+    families.add(own.name, own.help, own.is_gauge, labels, static_cast<double>(counters.*own.value));
   }
+  if (!shared_run_dir.empty()) add_other_gateways(families, shared_run_dir);
   add_apps(families, facts);
   add_capabilities(families, facts);
   return families.text();
+}
+
+void publish(const GatewayCounters& counters, sdk::Counters& table) {
+  for (const OwnCounter& own : kOwn) {
+    sdk::Counter shown = own.is_gauge ? table.gauge(own.name) : table.counter(own.name);
+    shown.set(counters.*own.value);
+  }
 }
 
 std::string render_status(const Facts& facts, Nanos now, Nanos started) {

@@ -50,6 +50,25 @@ TEST_F(MetricsTest, GatewaysOwnCountersAreThere) {
   EXPECT_TRUE(has_line(text, "# TYPE caisson_gateway_connections_open gauge")) << text;
 }
 
+TEST_F(MetricsTest, GatewaysThatShareThePortsAreToldApart) {
+  GatewayCounters others;
+  others.requests = 5;
+  others.connections_open = 1;
+  std::filesystem::create_directories(directory_ / "gateways" / "2");
+  sdk::Counters table;
+  ASSERT_TRUE(table.open(directory_ / "gateways" / "2" / kGatewayCounters));
+  publish(others, table);
+  others.requests = 6;
+  publish(others, table);
+  counters_.requests = 7;
+
+  const std::string text = render_metrics(facts_, counters_, directory_);
+
+  EXPECT_TRUE(has_line(text, "caisson_gateway_requests_total{gateway=\"gateway\"} 7")) << text;
+  EXPECT_TRUE(has_line(text, "caisson_gateway_requests_total{gateway=\"gateway-2\"} 6")) << text;
+  EXPECT_TRUE(has_line(text, "caisson_gateway_connections_open{gateway=\"gateway-2\"} 1")) << text;
+}
+
 TEST_F(MetricsTest, TablesOfAllInstancesAreThereOfTheDeadOnesToo) {
   const std::string path = directory_ / "books-1.counters";
   {
