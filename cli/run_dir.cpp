@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "bus/compartments.hpp"
+#include "cli/instances.hpp"
 
 namespace caisson::cli {
 
@@ -151,9 +152,10 @@ std::string program_of(pid_t pid) {
 bool is_process(pid_t pid, const std::string& run_dir, std::string_view name) {
   const std::string line = command_line_of(pid);
   const auto says = [&](std::string_view text) { return line.find(text) != std::string::npos; };
-  if (!says(fmt::format("caisson-{}", capability_of(name))) || !says(run_dir)) return false;
+  const std::string_view capability = without_number(capability_of(name));
+  if (!says(fmt::format("caisson-{}", capability)) || !says(run_dir)) return false;
   const std::string instance = fmt::format("--instance{0}{1}{0}", '\0', name);
-  return compartment_of(name).empty() || says(instance);
+  return name == capability || says(instance);
 }
 
 std::vector<std::string> compartments_in(const std::string& run_dir) {
