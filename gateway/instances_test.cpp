@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "gateway/testing/gateway_fixture.hpp"
 
 namespace caisson::gateway::testing {
@@ -42,13 +44,12 @@ class InstancesTest : public GatewayTest {
     }
     Envelope status;
     status.kind = wire::Kind::Status;
-    Buffer payload(json + "]}");
+    json += "]}";
+    Buffer payload = Buffer::copy_of(json);
     ASSERT_TRUE(instance.link.send(status, payload));
     run_until(loop_, [&] {
-      for (const InstanceFacts& facts : gateway_->capabilities().front().instances) {
-        if (facts.status == json + "]}") return true;
-      }
-      return false;
+      const std::vector<CapabilityFacts> all = gateway_->capabilities();
+      return std::ranges::any_of(all.front().instances, [&](const auto& one) { return one.status == json; });
     });
   }
   Task<void> answer(std::string name, Incoming incoming) {
@@ -56,7 +57,7 @@ class InstancesTest : public GatewayTest {
     while (!open_) co_await gate_.wait(loop_, Deadline::never());
     Envelope reply;
     reply.status = 200;
-    Buffer body("<" + name + ">");
+    Buffer body = Buffer::copy_of("<" + name + ">");
     [[maybe_unused]] const auto sent = co_await incoming.reply(reply, std::move(body));
   }
   std::string who_serves(const std::string& path) {

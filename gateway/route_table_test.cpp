@@ -167,7 +167,6 @@ TEST(ManifestErrors, WhatIsNoGrpcMethodIsNamed) {
       {R"("path": "/a.B/C", "selector": "1.1.1")", "'routes.selector'"},
       {R"("path": "/a.B/C", "key": "name")", "'routes.key'"},
       {R"("path": "/a.B/C", "key": 2)", "'key'"},
-      {R"("path": "/a.B/C", "rpc": "stream", "key": "1")", "'routes.key'"},
   };
   for (const auto& [fields, named] : wrong) {
     const std::string text =
@@ -176,6 +175,14 @@ TEST(ManifestErrors, WhatIsNoGrpcMethodIsNamed) {
     ASSERT_FALSE(read) << text;
     EXPECT_THAT(read.error().message, HasSubstr(std::string(named)));
   }
+}
+
+TEST(ManifestErrors, AStreamHasNoKey) {
+  const auto read = parse_manifest(
+      R"({"capability": "x", "routes": [{"number": 1, "rpc": "stream", "path": "/a.B/C", "key": "1"}]})");
+
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().message, HasSubstr("'routes.key' is for unary methods only"));
 }
 
 TEST(RouteTableErrors, ASelectorMustBeAParameterOfThePath) {
@@ -190,7 +197,7 @@ TEST(RouteTableErrors, AKeyMustBeAParameterOfThePath) {
   EXPECT_FALSE(RouteTable::make({manifest("one", {wrong})}, {}));
 }
 
-TEST(RouteTableTest, TheKeyIsTheParameterThatTheRouteNames) {
+TEST(RouteTableKeys, TheKeyIsTheParameterThatTheRouteNames) {
   Route keyed = route(1, "GET", "/v1/{box}/{key}");
   keyed.key = "key";
   const auto table = *RouteTable::make({manifest("one", {keyed, route(2, "POST", "/v1/{box}/{key}")})}, {});
