@@ -3,6 +3,7 @@ one goes."""
 
 import os
 import re
+import subprocess
 import threading
 import unittest
 
@@ -194,11 +195,13 @@ class InstancesTest(unittest.TestCase):
         runtime.process.wait()
         runtime.flags = []
 
-        runtime.start()
+        with open(runtime.log_path, "ab") as log:
+            runtime.process = subprocess.Popen(runtime.command(), stdout=log, stderr=log)
 
-        wait_for("the second has ended", lambda: not os.path.exists(f"/proc/{second}"))
+        wait_for("the next supervisor answers", lambda: runtime.status()["runtime"]["pid"] == runtime.process.pid)
+        wait_for("one instance is left", lambda: list(instances_of(runtime, "state")) == ["state"])
+        self.assertFalse(os.path.exists(f"/proc/{second}"))
         self.assertEqual(set_value(runtime.http, "statestore", "k", 1).status, 204)
-        self.assertEqual(list(instances_of(runtime, "state")), ["state"])
 
     def test_every_capability_but_config_may_have_several(self):
         flags = [word for name in ("pubsub", "lock", "secrets", "invoke") for word in ("--instances", f"{name}=2")]
