@@ -31,7 +31,8 @@ def details(made):
     if made.others_cpus and made.others_cpus >= BUSY:
         yield f"meanwhile others kept {made.others_cpus:.1f} CPUs busy"
     for bar in made.bars:
-        yield f"{'met   ' if bar.met else 'MISSED'} {bar.text}"
+        scaled = "" if bar.at_speed is None else f"; at this machine's speed {'met' if bar.at_speed else 'MISSED'}"
+        yield f"{'met   ' if bar.met else 'MISSED'} {bar.text}{scaled}"
 
 
 def latency(value):
@@ -57,9 +58,13 @@ def print_row(row, measurements):
             print(f"      {line}")
 
 
-def print_bars(results):
+def print_bars(results, speed):
     bars = [(row, made, bar) for row, measurements in results for made in measurements for bar in made.bars]
     print(f"\n{sum(bar.met for *_, bar in bars)} of {len(bars)} bars met")
+    if speed is not None:
+        at_speed = sum(bar.met if bar.at_speed is None else bar.at_speed for *_, bar in bars)
+        print(f"  {at_speed} where absolute ones are scaled by this machine's speed: redis-benchmark GET makes "
+              f"{speed:.2f} of what it made where they were set")
     busy = [made.others_cpus for _, measurements in results for made in measurements if made.others_cpus]
     if busy and max(busy) >= BUSY:
         print(f"  others kept up to {max(busy):.1f} CPUs busy meanwhile: measure again on a quiet machine")

@@ -17,13 +17,13 @@
 namespace caisson {
 
 /// Base of what comes and goes with every request (coroutine frames, exchanges): its memory comes from a
-/// stock of the thread, in sizes of 64 bytes and multiples up to 2 KiB, and goes back there, up to
+/// stock of the thread, in sizes of 64 bytes and multiples up to 4 KiB, and goes back there, up to
 /// kMostKept bytes; anything else is the heap's. With AddressSanitizer all of it is the heap's, so that
 /// a use after the end is seen.
 class Recycled {
  public:
   static constexpr std::size_t kStep = 64;
-  static constexpr std::size_t kLargest = 2048;
+  static constexpr std::size_t kLargest = 4096;
   static constexpr std::size_t kMostKept = 512 * 1024;
 
   static void* operator new(std::size_t size) {

@@ -30,21 +30,22 @@ TEST(RecycledTest, MemoryComesBackToTheNextOfItsSize) {
 #endif
 
 TEST(RecycledTest, ObjectsOfAllSizesDoNotOverlap) {
+  constexpr std::size_t kLargest = Recycled::kLargest;
   std::vector<std::unique_ptr<Item<1>>> tiny;
-  std::vector<std::unique_ptr<Item<2048>>> largest;
-  std::vector<std::unique_ptr<Item<2049>>> beyond;
+  std::vector<std::unique_ptr<Item<kLargest>>> largest;
+  std::vector<std::unique_ptr<Item<kLargest + 1>>> beyond;
   for (int round = 0; round < 3; ++round) {
     // More than the stock keeps.
-    for (std::size_t i = 0; i < 2 * Recycled::kMostKept / Recycled::kLargest; ++i) {
+    for (std::size_t i = 0; i < 2 * Recycled::kMostKept / kLargest; ++i) {
       std::memset(tiny.emplace_back(std::make_unique<Item<1>>())->bytes, 1, 1);
-      std::memset(largest.emplace_back(std::make_unique<Item<2048>>())->bytes, 2, 2048);
-      std::memset(beyond.emplace_back(std::make_unique<Item<2049>>())->bytes, 3, 2049);
+      std::memset(largest.emplace_back(std::make_unique<Item<kLargest>>())->bytes, 2, kLargest);
+      std::memset(beyond.emplace_back(std::make_unique<Item<kLargest + 1>>())->bytes, 3, kLargest + 1);
     }
     for (std::size_t i = 0; i < tiny.size(); ++i) {
       ASSERT_EQ(tiny[i]->bytes[0], std::byte{1});
       ASSERT_EQ(largest[i]->bytes[0], std::byte{2});
-      ASSERT_EQ(largest[i]->bytes[2047], std::byte{2});
-      ASSERT_EQ(beyond[i]->bytes[2048], std::byte{3});
+      ASSERT_EQ(largest[i]->bytes[kLargest - 1], std::byte{2});
+      ASSERT_EQ(beyond[i]->bytes[kLargest], std::byte{3});
     }
     tiny.clear();
     largest.clear();

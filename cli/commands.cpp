@@ -10,6 +10,7 @@
 
 #include "bus/clock.hpp"
 #include "cli/control.hpp"
+#include "cli/gateways.hpp"
 #include "cli/http_get.hpp"
 #include "cli/plan.hpp"
 #include "cli/run_dir.hpp"
@@ -83,7 +84,10 @@ Result<std::string> stop_command(const std::string& run_dir) {
     TRY(client->ask("stop"));
     return std::string("stopped\n");
   }
-  int ended = end_left_behind(run_dir, "gateway") ? 1 : 0;
+  int ended = 0;
+  for (std::uint32_t number = 1; number <= kMostGateways; ++number) {
+    if (end_left_behind(run_dir, gateway_name(number))) ++ended;
+  }
   for (const std::string& name : Plan::capabilities()) {
     if (name != "config" && end_left_behind(run_dir, name)) ++ended;
   }

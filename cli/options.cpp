@@ -10,6 +10,8 @@
 #include <map>
 #include <sstream>
 
+#include "cli/gateways.hpp"
+
 namespace caisson::cli {
 
 namespace {
@@ -102,6 +104,9 @@ void add_up_flags(CLI::App& up, UpOptions& options) {
                 "Longest time to finish what runs")
       ->check(CLI::Range(0U, 3600U))
       ->capture_default_str();
+  up.add_option("--gateways", options.gateways,
+                "Gateway processes behind the same ports; default: 1 up to 7 CPUs, then one for 4, at most 8")
+      ->check(CLI::Range(1U, kMostGateways));
   CLI::Option* const instances =
       up.add_option_function<std::vector<std::string>>(
             "--instances",
@@ -116,6 +121,7 @@ void add_up_flags(CLI::App& up, UpOptions& options) {
   up.add_flag("--in-process", options.in_process,
               "Gateway and all capabilities in one process: nothing is apart from anything, to measure what that costs")
       ->excludes("--transport")
+      ->excludes("--gateways")
       ->excludes(instances);
 }
 

@@ -26,6 +26,8 @@ struct UpOptions {
   Instances instances;
   /// Gateway and all capabilities in one process; `transport` says nothing then.
   bool in_process = false;
+  /// Processes that share the apps' ports; 0: as many as suit the machine. Plan::make() settles it.
+  std::uint32_t gateways = 0;
   std::uint16_t admin_port = 9090;
   std::string admin_address = "127.0.0.1";
   std::uint32_t graceful_shutdown_seconds = 5;

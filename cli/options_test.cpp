@@ -25,6 +25,17 @@ TEST(OptionsTest, UpHasDaprdsDefaults) {
   EXPECT_TRUE(parsed.options.up.resources_paths.empty());
 }
 
+TEST(OptionsTest, GatewaysAreANumberFromOneOn) {
+  EXPECT_EQ(parse({"up", "--data-dir", "/d"}).options.up.gateways, 0u);  // as suits the machine
+  EXPECT_EQ(parse({"up", "--data-dir", "/d", "--gateways", "3"}).options.up.gateways, 3u);
+  for (const char* wrong : {"0", "17", "-1", "x"}) {
+    const Parsed parsed = parse({"up", "--data-dir", "/d", "--gateways", wrong});
+    EXPECT_EQ(parsed.exit_code, 1) << wrong;
+    EXPECT_THAT(parsed.text, HasSubstr("--gateways")) << wrong;
+  }
+  EXPECT_THAT(parse({"up", "--data-dir", "/d", "--in-process", "--gateways", "2"}).text, HasSubstr("excludes"));
+}
+
 TEST(OptionsTest, FlagsOfUpAreTakenAndPathsMadeAbsolute) {
   const Parsed parsed = parse({"up",
                                "--app-id",

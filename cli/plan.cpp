@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "cli/gateways.hpp"
 #include "cli/run_dir.hpp"
 
 namespace caisson::cli {
@@ -17,6 +18,8 @@ namespace {
 
 /// Longest run directory: the socket RUN_DIR/secrets.COMPARTMENT/bus.sock must fit the system's 107 bytes.
 constexpr std::size_t kLongestRunDir = 65;
+/// Where several gateways have one each, the longest is RUN_DIR/gateways/16/secrets.COMPARTMENT/bus.sock.
+constexpr std::size_t kLongestRunDirOfSeveral = kLongestRunDir - std::string_view("/gateways/16").size();
 
 /// Binds a TCP port as the gateway will, and lets it go. Returns the port.
 Result<std::uint16_t> try_port(std::uint16_t port) {
@@ -42,16 +45,33 @@ Result<void> check_transport(const std::string& transport) {
   return Error{Errc::kInvalidArgument, fmt::format("--transport {}: use shm, ipc or tcp", transport)};
 }
 
+bool has_unix_socket(const std::vector<App>& apps) {
+  return std::ranges::any_of(apps, [](const App& app) { return !app.unix_socket_dir.empty(); });
+}
+
+/// How many gateways there are to be, of options that do not say: more than one only where nothing stands
+/// against it.
+Result<std::uint32_t> choose_gateways(UpOptions options, const Environment& environment) {
+  if (options.in_process || options.as_daprd || options.run_dir.size() > kLongestRunDirOfSeveral) return 1U;
+  options.gateways = 1;
+  ASSIGN(const auto apps, apps_of(options, environment));
+  return has_unix_socket(apps) ? 1U : gateways_for(usable_cpus());
+}
+
 }  // namespace
 
 std::vector<std::string> Plan::capabilities() { return {"config", "state", "pubsub", "invoke", "secrets", "lock"}; }
 
 Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment environment) {
   TRY(check_transport(options.transport));
-  if (options.run_dir.size() > kLongestRunDir) {
-    return Error{Errc::kInvalidArgument,
-                 fmt::format("--run-dir {}: longer than {} bytes, so its sockets could not be named", options.run_dir,
-                             kLongestRunDir)};
+  if (options.gateways == 0) {
+    ASSIGN(options.gateways, choose_gateways(options, environment));
+  }
+  const std::size_t longest = options.gateways > 1 ? kLongestRunDirOfSeveral : kLongestRunDir;
+  if (options.run_dir.size() > longest) {
+    return Error{
+        Errc::kInvalidArgument,
+        fmt::format("--run-dir {}: longer than {} bytes, so its sockets could not be named", options.run_dir, longest)};
   }
   for (const auto& [name, count] : options.instances) {
     const auto known = capabilities();
@@ -67,7 +87,9 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
   }
   if (options.transport == "tcp") {
     for (const std::string& name : capabilities()) {
-      ASSIGN(plan.bus_ports_[name], try_port(0));
+      for (std::uint32_t gateway = 1; gateway <= options.gateways; ++gateway) {
+        ASSIGN(plan.bus_ports_[name].emplace_back(), try_port(0));
+      }
     }
   }
   plan.options_ = std::move(options);
@@ -87,24 +109,29 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
   return plan;
 }
 
-std::string Plan::bus_address(const std::string& directory) const {
-  const auto port = bus_ports_.find(directory);  // a compartment has none: it came when the ports were given out
-  if (port != bus_ports_.end()) return fmt::format("tcp://127.0.0.1:{}", port->second);
-  return fmt::format("{}://{}/{}/bus.sock", local_transport(), options_.run_dir, directory);
+std::string Plan::bus_address(const std::string& directory, std::uint32_t gateway) const {
+  const auto ports = bus_ports_.find(directory);  // a compartment has none: it came when the ports were given out
+  if (ports != bus_ports_.end()) return fmt::format("tcp://127.0.0.1:{}", ports->second[gateway - 1]);
+  return fmt::format("{}://{}/{}/bus.sock", local_transport(), gateway_run_dir(options_.run_dir, gateway), directory);
 }
 
-ProcessSpec Plan::gateway() const {
+ProcessSpec Plan::gateway(std::uint32_t number) const {
   ProcessSpec spec;
-  spec.name = "gateway";
+  spec.name = gateway_name(number);
   spec.program = program_dir_ + "/caisson-gateway";
   spec.environment = environment_for("gateway", environment_, named_in_configuration_);
   spec.ends_with_parent = options_.as_daprd;
-  spec.arguments = gateway_arguments();
+  spec.arguments = gateway_arguments(number);
   spec.arguments.insert(spec.arguments.end(),
                         {"--transport", local_transport(), "--compartments-file", compartments_path()});
-  for (const auto& [name, port] : bus_ports_) {
+  for (const auto& [name, ports] : bus_ports_) {
     spec.arguments.emplace_back("--bus-address");
-    spec.arguments.push_back(fmt::format("{}={}", name, bus_address(name)));
+    spec.arguments.push_back(fmt::format("{}={}", name, bus_address(name, number)));
+  }
+  if (number > 1) {
+    spec.arguments.insert(spec.arguments.end(), {"--share-ports-of", options_.run_dir, "--manifests", manifests_dir()});
+  } else if (options_.gateways > 1) {
+    spec.arguments.emplace_back("--share-ports");
   }
   return spec;
 }
@@ -118,19 +145,19 @@ ProcessSpec Plan::in_process() const {
   spec.environment = environment_for("state", environment_, named_in_configuration_);
   spec.environment.merge(environment_for("config", environment_, named_in_configuration_));
   spec.ends_with_parent = options_.as_daprd;
-  spec.arguments = gateway_arguments();
+  spec.arguments = gateway_arguments(1);
   spec.arguments.insert(spec.arguments.end(), {"--data-dir", options_.data_dir});
   add_resources_to(spec.arguments);
   return spec;
 }
 
-std::vector<std::string> Plan::gateway_arguments() const {
+std::vector<std::string> Plan::gateway_arguments(std::uint32_t number) const {
   std::vector<std::string> arguments = {"--run-dir",
-                                        options_.run_dir,
+                                        gateway_run_dir(options_.run_dir, number),
                                         "--apps",
                                         apps_json_path(),
                                         "--admin-port",
-                                        fmt::format("{}", options_.admin_port),
+                                        fmt::format("{}", number == 1 ? options_.admin_port : 0),
                                         "--admin-listen-address",
                                         options_.admin_address,
                                         "--log-level",
@@ -161,6 +188,9 @@ ProcessSpec Plan::process(const std::string& name, const std::string& directory)
                     "--instance",      name,
                     "--log-level",     options_.log_level,
                     "--drain-seconds", fmt::format("{}", options_.graceful_shutdown_seconds)};
+  for (std::uint32_t gateway = 2; gateway <= options_.gateways; ++gateway) {
+    spec.arguments.insert(spec.arguments.end(), {"--connect", bus_address(directory, gateway)});
+  }
   if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
   return spec;
 }
@@ -228,6 +258,12 @@ Result<std::vector<App>> apps_of(const UpOptions& options, const Environment& en
     if (app.app_token.empty()) app.app_token = variable("APP_API_TOKEN");
   }
   TRY(check_apps(apps));
+  if (options.gateways > 1 && has_unix_socket(apps)) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("--gateways {}: a Unix socket (--unix-domain-socket, unixSocketDir) is one process's, "
+                             "so it needs --gateways 1",
+                             options.gateways)};
+  }
   return apps;
 }
 

@@ -27,7 +27,8 @@ class Plan {
   /// Names in the order in which they are started.
   [[nodiscard]] static std::vector<std::string> capabilities();
 
-  [[nodiscard]] ProcessSpec gateway() const;
+  /// One of options().gateways, from 1.
+  [[nodiscard]] ProcessSpec gateway(std::uint32_t number = 1) const;
   /// The one process of --in-process.
   [[nodiscard]] ProcessSpec in_process() const;
   /// `number`: which of its instances.
@@ -40,20 +41,22 @@ class Plan {
   /// Prints the capability's manifest.
   [[nodiscard]] ProcessSpec manifest_printer(const std::string& name) const;
 
+  /// As given, with the number of gateways settled.
   [[nodiscard]] const UpOptions& options() const { return options_; }
   [[nodiscard]] const std::vector<App>& apps() const { return apps_; }
   /// Where config lists the compartments that are in use.
   [[nodiscard]] std::string compartments_path() const { return options_.run_dir + "/config/compartments.json"; }
+  [[nodiscard]] std::string manifests_dir() const { return options_.run_dir + "/manifests"; }
   [[nodiscard]] std::string apps_json_path() const { return options_.run_dir + "/apps.json"; }
 
  private:
   Plan() = default;
   /// The lane of processes that have no port: that of the flag, and ipc beside tcp.
   [[nodiscard]] std::string local_transport() const { return options_.transport == "shm" ? "shm" : "ipc"; }
-  [[nodiscard]] std::string bus_address(const std::string& directory) const;
+  [[nodiscard]] std::string bus_address(const std::string& directory, std::uint32_t gateway = 1) const;
   /// `directory`: of its sockets, which the instances of one capability share.
   [[nodiscard]] ProcessSpec process(const std::string& name, const std::string& directory) const;
-  [[nodiscard]] std::vector<std::string> gateway_arguments() const;
+  [[nodiscard]] std::vector<std::string> gateway_arguments(std::uint32_t number) const;
   void add_resources_to(std::vector<std::string>& arguments) const;
 
   UpOptions options_;
@@ -61,7 +64,7 @@ class Plan {
   Environment environment_;
   std::set<std::string> named_in_configuration_;
   std::vector<App> apps_;
-  std::map<std::string, std::uint16_t> bus_ports_;  // --transport tcp
+  std::map<std::string, std::vector<std::uint16_t>> bus_ports_;  // --transport tcp: one of each gateway
 };
 
 /// The apps of the options: those of the apps file, or the one of the flags; each with the tokens of

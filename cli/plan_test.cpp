@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "cli/gateways.hpp"
 #include "cli/run_dir.hpp"
 #include "cli/testing/test_dir.hpp"
 
@@ -106,6 +107,20 @@ TEST_F(PlanTest, InstancesShareSocketAndDataAndHaveNamesAndNumbersOfTheirOwn) {
   EXPECT_THAT(plan->compartment({"state", "b", {}, {}})->arguments, testing::Not(Contains("--instances")));
 }
 
+TEST_F(PlanTest, EveryInstanceConnectsToEveryGateway) {
+  options.instances = {{"state", 2}};
+  options.gateways = 2;
+
+  const auto plan = make();
+
+  ASSERT_TRUE(plan) << plan.error().message;
+  for (const unsigned number : {1U, 2U}) {
+    const auto arguments = plan->capability("state", number).arguments;
+    EXPECT_THAT(arguments, Contains("shm:///run/r/state/bus.sock"));
+    EXPECT_THAT(arguments, Contains("shm:///run/r/gateways/2/state/bus.sock"));
+  }
+}
+
 TEST_F(PlanTest, InstancesOfWhatIsNoCapabilityAreRefused) {
   options.instances = {{"stat", 2}};
 
@@ -133,6 +148,92 @@ TEST_F(PlanTest, OverTcpGatewayAndCapabilityAreGivenTheSameAddress) {
   EXPECT_EQ(plan->compartment({"state", "b", {"state.sqlite"}, {"cart"}})->arguments[1],
             "ipc:///run/r/state.b/bus.sock");
   EXPECT_THAT(plan->gateway().arguments, Contains("ipc"));
+}
+
+TEST_F(PlanTest, EveryGatewayHasItsOwnSocketOfACapabilityWhichIsGivenThemAll) {
+  options.gateways = 2;
+  for (const std::string transport : {"shm", "tcp"}) {
+    options.transport = transport;
+
+    const auto plan = make();
+
+    ASSERT_TRUE(plan) << plan.error().message;
+    const auto state = plan->capability("state").arguments;
+    std::vector<std::string> addresses;
+    for (std::size_t i = 0; i + 1 < state.size(); ++i) {
+      if (state[i] == "--connect") addresses.push_back(state[i + 1]);
+    }
+    ASSERT_EQ(addresses.size(), 2u);
+    EXPECT_NE(addresses[0], addresses[1]);
+    if (transport == "tcp") {
+      EXPECT_THAT(plan->gateway(1).arguments, Contains("state=" + addresses[0]));
+      EXPECT_THAT(plan->gateway(2).arguments, Contains("state=" + addresses[1]));
+    } else {
+      EXPECT_EQ(addresses[1], "shm:///run/r/gateways/2/state/bus.sock");
+    }
+  }
+}
+
+TEST_F(PlanTest, TheOtherGatewaysFollowTheFirst) {
+  options.gateways = 2;
+
+  const auto plan = make();
+
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->gateway().name, "gateway");
+  EXPECT_THAT(plan->gateway().arguments, Contains("--share-ports"));
+  const ProcessSpec second = plan->gateway(2);
+  EXPECT_EQ(second.name, "gateway-2");
+  EXPECT_EQ(second.program, plan->gateway().program);
+  EXPECT_EQ(second.arguments[1], "/run/r/gateways/2");
+  EXPECT_THAT(second.arguments, Contains("--share-ports-of"));
+  EXPECT_THAT(second.arguments, Contains("/run/r/manifests"));
+  EXPECT_THAT(second.arguments, testing::Not(Contains(std::to_string(options.admin_port))));
+}
+
+TEST_F(PlanTest, OneGatewayAloneSharesNothing) {
+  options.gateways = 1;
+
+  const auto plan = make();
+
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->gateway().arguments, testing::Not(Contains(HasSubstr("--share-ports"))));
+}
+
+TEST_F(PlanTest, TheNumberOfGatewaysIsSettledWhereItIsNotGiven) {
+  const auto settled = [this] {
+    const auto plan = make();
+    EXPECT_TRUE(plan);
+    return plan ? plan->options().gateways : 0;
+  };
+
+  EXPECT_EQ(settled(), gateways_for(usable_cpus()));
+  options.as_daprd = true;
+  EXPECT_EQ(settled(), 1u);
+  options.as_daprd = false;
+  options.app.unix_socket_dir = "/s";
+  EXPECT_EQ(settled(), 1u);
+}
+
+TEST_F(PlanTest, AUnixSocketIsOneGatewaysOnly) {
+  options.gateways = 2;
+  options.app.unix_socket_dir = "/s";
+
+  const auto plan = make();
+
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code, Errc::kInvalidArgument);
+  EXPECT_THAT(plan.error().message, HasSubstr("--unix-domain-socket"));
+}
+
+TEST_F(PlanTest, TheSocketsOfSeveralGatewaysMustHaveNamesThatFit) {
+  options.gateways = 2;
+  options.run_dir = "/" + std::string(54, 'r');
+
+  const auto plan = make();
+
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, HasSubstr("longer than 53 bytes"));
 }
 
 TEST_F(PlanTest, WithoutPortsGatewayAndCapabilityAreGivenTheSameLane) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "bus/compartments.hpp"
+#include "cli/gateways.hpp"
 #include "cli/instances.hpp"
 
 namespace caisson::cli {
@@ -152,6 +153,10 @@ std::string program_of(pid_t pid) {
 bool is_process(pid_t pid, const std::string& run_dir, std::string_view name) {
   const std::string line = command_line_of(pid);
   const auto says = [&](std::string_view text) { return line.find(text) != std::string::npos; };
+  if (const std::uint32_t number = gateway_number(name); number > 1) {
+    return says("caisson-gateway") &&
+           says(fmt::format("{0}--run-dir{0}{1}{0}", '\0', gateway_run_dir(run_dir, number)));
+  }
   const std::string_view capability = without_number(capability_of(name));
   if (!says(fmt::format("caisson-{}", capability)) || !says(run_dir)) return false;
   const std::string instance = fmt::format("--instance{0}{1}{0}", '\0', name);

@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "bus/log.hpp"
+#include "cli/gateways.hpp"
 #include "cli/run_dir.hpp"
 
 namespace caisson::cli {
@@ -195,7 +196,7 @@ Task<void> Supervisor::stop() {
   Slots middle;
   Slots last;
   for (const auto& slot : slots_) {
-    (slot->spec.name == "gateway" ? first : slot->spec.name == "config" ? last : middle).push_back(slot);
+    (gateway_number(slot->spec.name) != 0 ? first : slot->spec.name == "config" ? last : middle).push_back(slot);
   }
   co_await stop_all_of(std::move(first));
   co_await stop_all_of(std::move(middle));

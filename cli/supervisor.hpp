@@ -43,7 +43,7 @@ class Supervisor {
   /// kNotFound for a name that is none.
   Task<Result<void>> restart(std::string name);
 
-  /// Ends all: the gateway first (it lets what runs finish), then the capabilities together, config
+  /// Ends all: the gateways first (they let what runs finish), then the capabilities together, config
   /// last. What has not ended in `grace` is killed.
   Task<void> stop();
   /// SIGKILL to everything, at once.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "bus/log.hpp"
@@ -15,6 +16,7 @@
 #include "cli/control.hpp"
 #include "cli/default_resources.hpp"
 #include "cli/folder_watch.hpp"
+#include "cli/gateways.hpp"
 #include "cli/plan.hpp"
 #include "cli/run_dir.hpp"
 #include "cli/startup.hpp"
@@ -92,9 +94,15 @@ class Runtime {
       auto removing = remove_instances_above(name, plan_.instances_of(name));
       co_await std::move(removing);
     }
+    const std::uint32_t gateways = plan_.options().gateways;
+    for (std::uint32_t number = gateways + 1; number <= kMostGateways; ++number) {
+      co_await supervisor_.remove(gateway_name(number));
+    }
     if (ending_) co_return;
     supervisor_.add(plan_.capability("config"));
-    supervisor_.add(plan_.gateway(), /*ends_the_runtime=*/true);
+    for (std::uint32_t number = 1; number <= gateways; ++number) {
+      supervisor_.add(plan_.gateway(number), /*ends_the_runtime=*/true);
+    }
     for (const std::string& name : Plan::capabilities()) {
       if (name == "config") continue;
       for (unsigned number = 1; number <= plan_.instances_of(name); ++number) {
@@ -107,7 +115,7 @@ class Runtime {
   /// Ends first what an earlier, killed `caisson up` left of processes that are not wanted now.
   Task<void> start_one_process() {
     std::vector<std::string> others = compartments_in(plan_.options().run_dir);
-    others.emplace_back("gateway");
+    for (std::uint32_t number = 1; number <= kMostGateways; ++number) others.push_back(gateway_name(number));
     for (const std::string& name : others) co_await supervisor_.remove(name);
     for (const std::string& name : Plan::capabilities()) {
       auto removing = remove_instances_above(name, 0);
@@ -248,6 +256,9 @@ void block_signals() {
 
 Result<void> prepare_folders(const UpOptions& options) {
   TRY(make_private_dir(options.run_dir + "/manifests"));
+  for (std::uint32_t number = 2; number <= options.gateways; ++number) {
+    TRY(make_private_dir(gateway_run_dir(options.run_dir, number)));
+  }
   for (const std::string& name : Plan::capabilities()) {
     TRY(make_private_dir(options.run_dir + "/" + name));
     TRY(make_private_dir(options.data_dir + "/" + name));
@@ -268,10 +279,21 @@ Result<void> begin_as_daprd(const UpOptions& options) {
   return ok();
 }
 
-/// A gateway that an earlier, killed `caisson up` left behind holds its ports rightly.
+/// Gateways that an earlier, killed `caisson up` left behind hold their ports rightly.
 bool gateway_survives(const UpOptions& options) {
-  const auto pid = read_pid(options.run_dir, "gateway");
-  return pid && command_line_of(*pid).find(options.run_dir) != std::string::npos;
+  for (std::uint32_t number = 1; number <= kMostGateways; ++number) {
+    const auto pid = read_pid(options.run_dir, gateway_name(number));
+    if (pid && command_line_of(*pid).find(options.run_dir) != std::string::npos) return true;
+  }
+  return false;
+}
+
+/// What gateways of an earlier run wrote says nothing about those that are started now: neither which ports
+/// are theirs, nor what they counted, nor what was put into their metadata.
+void forget_gateways(const UpOptions& options) {
+  ::unlink((options.run_dir + "/gateway.json").c_str());
+  std::error_code failed;
+  for (const char* folder : {"/gateways", "/attributes"}) std::filesystem::remove_all(options.run_dir + folder, failed);
 }
 
 }  // namespace
@@ -294,8 +316,11 @@ Result<int> up(const UpOptions& asked) {
   }
   if (options.as_daprd) TRY(begin_as_daprd(options));
   ASSIGN(Plan plan, Plan::make(options, program_folder(), current_environment()));
-  if (!gateway_survives(options)) TRY(check_ports(plan.apps(), options.admin_port));
-  TRY(prepare_folders(options));
+  if (!gateway_survives(options)) {
+    TRY(check_ports(plan.apps(), options.admin_port));
+    forget_gateways(options);
+  }
+  TRY(prepare_folders(plan.options()));
 
   const SystemClock clock;
   EventLoop loop(clock);

@@ -68,6 +68,12 @@ class AppChannel::Impl {
   [[nodiscard]] bool healthy() const { return reachable_ && passes_; }
   [[nodiscard]] std::uint64_t incarnation() const { return incarnation_; }
   [[nodiscard]] std::size_t calls_in_flight() const { return gate_.inside(); }
+  [[nodiscard]] std::string direct_address() const {
+    const bool plain = config_.app_protocol == "http" && config_.app_token.empty() && config_.app_max_concurrency <= 0;
+    // A host's name may mean another address tomorrow: that is followed here alone.
+    const bool fixed = !is_host_name(config_.app_channel_address);
+    return plain && fixed && reachable_ ? endpoint_.text : std::string();
+  }
 
   Task<void> serve(Incoming call);
 
@@ -325,6 +331,7 @@ bool AppChannel::reachable() const { return impl_->reachable(); }
 bool AppChannel::healthy() const { return impl_->healthy(); }
 std::uint64_t AppChannel::incarnation() const { return impl_->incarnation(); }
 std::size_t AppChannel::calls_in_flight() const { return impl_->calls_in_flight(); }
+std::string AppChannel::direct_address() const { return impl_->direct_address(); }
 Task<void> AppChannel::serve(Incoming call) { return impl_->serve(std::move(call)); }
 
 }  // namespace caisson::gateway

@@ -61,6 +61,9 @@ class AppChannel {
   [[nodiscard]] bool healthy() const;
   [[nodiscard]] std::uint64_t incarnation() const;
   [[nodiscard]] std::size_t calls_in_flight() const;
+  /// "127.0.0.1:8080" where an HTTP app may be called without this channel: it has nothing to add (an app
+  /// token) or to count (a limit of calls). Else empty.
+  [[nodiscard]] std::string direct_address() const;
 
   /// Carries one call to the app: a request of HTTP, or a call of gRPC in the form of
   /// docs/wire-format.md, as `app_protocol` has it; bodies as streams in both directions where they do

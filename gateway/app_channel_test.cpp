@@ -35,6 +35,29 @@ TEST_F(AppChannelTest, AppIsReachableOnceItsPortOpens) {
   EXPECT_TRUE(observer_.reachable);
 }
 
+TEST_F(AppChannelTest, OnlyAnAppThatNeedsNothingOfTheChannelMayBeCalledDirectly) {
+  HttpServer app(loop_, echo_target);
+  const AppConfig plain = config_for(app);
+  const auto direct = [&](AppConfig config) {
+    open(std::move(config));
+    pass_time_until([&] { return channel_->reachable(); });
+    return channel_->direct_address();
+  };
+
+  EXPECT_EQ(direct(plain), "127.0.0.1:" + std::to_string(app.port()));
+
+  AppConfig with_token = plain;
+  with_token.app_token = "secret";
+  EXPECT_EQ(direct(with_token), "");
+  AppConfig limited = plain;
+  limited.app_max_concurrency = 1;
+  EXPECT_EQ(direct(limited), "");
+  EXPECT_EQ(direct(config_for(app, "h2c")), "");
+
+  open(plain);
+  EXPECT_EQ(channel_->direct_address(), "") << "nobody has seen it yet";
+}
+
 TEST_F(AppChannelTest, AppThatStaysIsOneIncarnation) {
   HttpServer app(loop_, echo_target);
   open(config_for(app));

@@ -2,12 +2,14 @@
 
 #include <string>
 
+#include "bus/network_namespace.hpp"
 #include "gateway/app_channel.hpp"
 #include "gateway/instance.hpp"
 
 /// APP frames, which tell a capability about an app (`app` of the envelope):
 ///   what is known: no target; headers reachable, healthy ("true" or "false"), incarnation
-///     (decimal), protocol (empty: the app has no port)
+///     (decimal), protocol (empty: the app has no port); address ("127.0.0.1:8080", where it may be called
+///     directly) and network (decimal, network_namespace(): what the address is an address of)
 ///   its answer to a query: target is the path; status (0: it could not be asked), header
 ///     incarnation, the body as payload
 ///   it is gone: no target, status 404
@@ -22,6 +24,10 @@ inline ControlFrame app_state_frame(const AppChannel& app) {
                    {"healthy", truth(app.healthy())},
                    {"incarnation", std::to_string(app.incarnation())},
                    {"protocol", app.has_port() ? app.config().app_protocol : std::string()}};
+  if (std::string address = app.direct_address(); !address.empty()) {
+    frame.headers.emplace_back("address", std::move(address));
+    frame.headers.emplace_back("network", std::to_string(network_namespace()));
+  }
   return frame;
 }
 

@@ -351,6 +351,7 @@ std::vector<CapabilityFacts> CapabilityLinks::facts() const {
       if (!instance->facts.linked) continue;
       facts.instances.push_back(instance->facts);
       facts.instances.back().in_flight = instance->in_flight();
+      facts.instances.back().lane = instance->link().lane().counters();
     }
     facts.instances.insert(facts.instances.end(), group.gone.begin(), group.gone.end());
     all.push_back(std::move(facts));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bus/clock.hpp"
+#include "bus/lane.hpp"
 #include "gateway/app_channel.hpp"
 #include "gateway/app_config.hpp"
 
@@ -28,6 +29,8 @@ struct InstanceFacts {
   std::uint64_t config_sequence = 0;
   /// Where its counter table lies; empty: none.
   std::string counters_path;
+  /// Of the lane to it, from this end; while it is linked.
+  LaneCounters lane;
 };
 
 /// The instances of a capability's own process, or those of one of its compartments.

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <ctime>
 
-#include "bus/json_writer.hpp"
 #include "config-cache/generation.hpp"
 #include "config-cache/replica.hpp"
 #include "gateway/app_frames.hpp"
@@ -14,6 +13,9 @@
 namespace caisson::gateway {
 
 namespace {
+
+/// For how long a port that was closed here may be open at the gateways that share it.
+constexpr Nanos kHeldOn = std::chrono::seconds(10);
 
 /// Grows with every start on this host, so that a ledger can tell an old gateway from a new one.
 std::uint64_t make_incarnation() {
@@ -91,6 +93,12 @@ CapabilityLinks::Handlers Gateway::link_handlers() {
 
 Result<void> Gateway::start() {
   TRY(folder_.start());
+  if (options_.sharing == Sharing::kFirst) {
+    auto before = read_ports(options_.run_dir);
+    if (!before) log(LogLevel::kError, before.error().message);
+    if (before) ports_before_ = *std::move(before);
+    for (const auto& [id, ports] : ports_before_) expect_held(ports);
+  }
   recall();
   return manifests_changed();
 }
@@ -212,6 +220,7 @@ Result<void> Gateway::set_apps(std::vector<AppConfig> configs) {
     }
     auto leaving = std::move(it->second);
     it = apps_.erase(it);
+    expect_held({leaving->config.http_port, leaving->config.grpc_port});
     close_app(std::move(leaving));
   }
   Result<void> outcome;
@@ -220,6 +229,7 @@ Result<void> Gateway::set_apps(std::vector<AppConfig> configs) {
     const Result<void> opened = open_app(config);
     if (!opened) outcome = Error{opened.error().code, fmt::format("app '{}': {}", config.id, opened.error().message)};
   }
+  ports_before_.clear();
   set_queries();
   return outcome;
 }
@@ -251,9 +261,30 @@ Result<void> Gateway::open_doors(App& app) {
     TRY(app.http_door->listen_unix(fmt::format("{}/dapr-{}-http.socket", folder, app.config.id)));
     return app.grpc_door->listen_unix(fmt::format("{}/dapr-{}-grpc.socket", folder, app.config.id));
   }
-  ASSIGN(app.config.http_port, app.http_door->listen_tcp(app.config.listen_addresses, app.config.http_port));
-  ASSIGN(app.config.grpc_port, app.grpc_door->listen_tcp(app.config.listen_addresses, app.config.grpc_port));
+  const AppPorts before = ports_before_[app.config.id];
+  ASSIGN(app.config.http_port, open_door(*app.http_door, app.config, app.config.http_port, before.http));
+  ASSIGN(app.config.grpc_port, open_door(*app.grpc_door, app.config, app.config.grpc_port, before.grpc));
   return ok();
+}
+
+Result<std::uint16_t> Gateway::open_door(Listener& door, const AppConfig& config, std::uint16_t port,
+                                         std::uint16_t before) {
+  if (port == 0 && before != 0) {
+    auto again = door.listen_tcp(config.listen_addresses, before, Sharing::kJoin);
+    if (again) return again;
+    door.finish();  // of several addresses some may be open
+  }
+  const auto held = held_on_.find(port);
+  const bool joins = held != held_on_.end() && loop_.now() < held->second;
+  return door.listen_tcp(config.listen_addresses, port, joins ? Sharing::kJoin : options_.sharing);
+}
+
+/// Those who share the ports follow this gateway a moment later.
+void Gateway::expect_held(const AppPorts& ports) {
+  if (options_.sharing != Sharing::kFirst) return;
+  std::erase_if(held_on_, [&](const auto& held) { return held.second <= loop_.now(); });
+  for (const std::uint16_t port : {ports.http, ports.grpc}) held_on_[port] = loop_.now() + kHeldOn;
+  held_on_.erase(0);
 }
 
 void Gateway::App::finish() const {
@@ -360,16 +391,11 @@ std::uint16_t Gateway::grpc_port(std::string_view id) const {
 }
 
 Result<void> Gateway::write_ports() const {
-  JsonWriter json;
-  json.begin_object().key("pid").value(static_cast<std::int64_t>(::getpid()));
-  json.key("admin").value(static_cast<std::uint64_t>(admin_port_)).key("apps").begin_array();
-  for (const auto& [id, app] : apps_) {
-    json.begin_object().key("id").value(id);
-    json.key("http").value(static_cast<std::uint64_t>(app->config.http_port));
-    json.key("grpc").value(static_cast<std::uint64_t>(app->config.grpc_port)).end_object();
-  }
-  json.end_array().end_object();
-  return replace_file(options_.run_dir + "/gateway.json", json.text());
+  PortsFile ports;
+  ports.pid = ::getpid();
+  ports.admin = admin_port_;
+  for (const auto& [id, app] : apps_) ports.apps[id] = {app->config.http_port, app->config.grpc_port};
+  return replace_file(ports_path(options_.run_dir), to_json(ports));
 }
 
 Task<void> Gateway::shut_down_gracefully(Deadline deadline) {

@@ -18,6 +18,7 @@
 #include "gateway/listener.hpp"
 #include "gateway/manifest_folder.hpp"
 #include "gateway/no_http_service.hpp"
+#include "gateway/ports_file.hpp"
 #include "gateway/rpc_service.hpp"
 
 namespace caisson::gateway {
@@ -32,6 +33,9 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
     Dispatch::Options dispatch;
     HttpOptions http;  // the header limit is the app's
     std::size_t max_connections = 16384;
+    /// Of the apps' TCP ports. kFirst: what the gateway before had open in this run directory is this one's
+    /// again, since those who share it hold it still.
+    Sharing sharing = Sharing::kAlone;
   };
   struct Handlers {
     /// A listener for a capability's instances.
@@ -62,7 +66,7 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   [[nodiscard]] std::uint16_t http_port(std::string_view app) const;
   [[nodiscard]] std::uint16_t grpc_port(std::string_view app) const;
 
-  /// Writes RUN_DIR/gateway.json: {"pid","admin","apps":[{"id","http","grpc"}]}.
+  /// Writes RUN_DIR/gateway.json: gateway/ports_file.hpp.
   Result<void> write_ports() const;
 
   /// Closes the doors, waits for what is under way, lets the capabilities go.
@@ -110,6 +114,8 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
 
   Result<void> open_app(const AppConfig& config);
   Result<void> open_doors(App& app);
+  Result<std::uint16_t> open_door(Listener& door, const AppConfig& config, std::uint16_t port, std::uint16_t before);
+  void expect_held(const AppPorts& ports);
   void close_app(std::unique_ptr<App> app);
   Task<void> let_finish(std::unique_ptr<App> app);
 
@@ -128,6 +134,8 @@ class Gateway final : public Facts, private AppObserver, private CallTargets {
   std::string incarnation_;
   bool shutting_down_ = false;
   std::uint16_t admin_port_ = 0;
+  PortsByApp ports_before_;                 // of the gateway that ran here before; until the apps are set first
+  std::map<std::uint16_t, Nanos> held_on_;  // ports that others of this runtime may still hold, and until when
   GatewayCounters counters_;
   RequestWindow window_;
   Routing routing_;

@@ -92,7 +92,8 @@ Listener::Listener(EventLoop& loop, Services services, HttpOptions options, Gate
 
 Listener::~Listener() { *alive_ = false; }
 
-Result<std::uint16_t> Listener::listen_tcp(const std::vector<std::string>& addresses, std::uint16_t port) {
+Result<std::uint16_t> Listener::listen_tcp(const std::vector<std::string>& addresses, std::uint16_t port,
+                                           Sharing sharing) {
   // All interfaces: both families through one socket where the system has IPv6.
   std::vector<std::string> all = addresses;
   if (all.empty()) all.push_back(::access("/proc/net/if_inet6", F_OK) == 0 ? "::" : "0.0.0.0");
@@ -107,12 +108,16 @@ Result<std::uint16_t> Listener::listen_tcp(const std::vector<std::string>& addre
     if (address.any.sa_family == AF_INET6) {
       ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, addresses.empty() ? &off : &on, sizeof on);
     }
+    if (sharing == Sharing::kJoin) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (::bind(fd, &address.any, size) != 0) {
       const Error error = system_error(fmt::format("cannot listen on {} port {}", text, port));
       ::close(fd);
       return error;
     }
     TRY(open(fd));
+    // Only now that it listens alone is it opened to others: two runtimes cannot both take a port for theirs,
+    // not even at the same moment, and the system chooses none that another one shares.
+    if (sharing == Sharing::kFirst) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (port == 0) {
       ASSIGN(port, port_of(fd));
     }

@@ -13,6 +13,16 @@
 
 namespace caisson::gateway {
 
+/// Whether a port is for one process alone, or for several of this user's (SO_REUSEPORT: the system deals
+/// the connections out among them).
+enum class Sharing : std::uint8_t {
+  kAlone,
+  /// Takes a port that nobody has, in use by whomever else it is refused, and lets others join from then on.
+  kFirst,
+  /// Joins those who let others join; takes the port where nobody has it.
+  kJoin,
+};
+
 /// A door: the addresses it listens on and the connections that came in through them. One thread;
 /// what stands behind it outlives it.
 class Listener {
@@ -23,7 +33,8 @@ class Listener {
 
   /// Opens `port` on every address ("127.0.0.1", "::1", …; none: all interfaces); port 0 is chosen
   /// by the system, once for all addresses. Returns the port. kAlreadyExists: it is in use.
-  Result<std::uint16_t> listen_tcp(const std::vector<std::string>& addresses, std::uint16_t port);
+  Result<std::uint16_t> listen_tcp(const std::vector<std::string>& addresses, std::uint16_t port,
+                                   Sharing sharing = Sharing::kAlone);
   /// A Unix socket at `path`, mode 0660; replaces a socket file that nobody listens on.
   Result<void> listen_unix(const std::string& path);
 

@@ -1,11 +1,13 @@
 #include "gateway/metrics.hpp"
 
+#include <fmt/format.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -54,6 +56,28 @@ constexpr OwnCounter kOwn[] = {
     {"caisson_gateway_links_opened_total", "Links to instances opened", &GatewayCounters::links_opened},
     {"caisson_gateway_links_lost_total", "Links to instances lost", &GatewayCounters::links_lost},
     {"caisson_gateway_frames_refused_total", "Frames that failed verification", &GatewayCounters::frames_refused},
+};
+
+struct LaneCounter {
+  const char* name;
+  const char* help;
+  std::uint64_t LaneCounters::*value;
+  bool is_gauge = false;
+};
+
+/// Seen from the gateway's end.
+constexpr LaneCounter kLane[] = {
+    {"caisson_lane_frames_in_total", "Frames that came over the lane", &LaneCounters::frames_in},
+    {"caisson_lane_frames_out_total", "Frames that went over the lane", &LaneCounters::frames_out},
+    {"caisson_lane_bytes_in_total", "Bytes of those that came", &LaneCounters::bytes_in},
+    {"caisson_lane_bytes_out_total", "Bytes of those that went", &LaneCounters::bytes_out},
+    {"caisson_lane_frames_refused_total", "Frames of the peer that failed verification", &LaneCounters::refused},
+    {"caisson_lane_full_total", "Times the lane had no room", &LaneCounters::full},
+    {"caisson_lane_rings_total", "Times the peer was rung awake", &LaneCounters::rings},
+    {"caisson_lane_wakes_total", "Times the peer rang", &LaneCounters::wakes},
+    {"caisson_lane_lent_pieces", "Pieces of memory that the peer has not given back", &LaneCounters::lent, true},
+    {"caisson_lane_own_bytes", "Shared memory of this end", &LaneCounters::own_bytes, true},
+    {"caisson_lane_mapped_bytes", "Shared memory of the peer that is mapped", &LaneCounters::mapped_bytes, true},
 };
 
 bool is_metric_name(std::string_view name) {
@@ -125,13 +149,19 @@ void add_apps(Families& families, const Facts& facts) {
   }
 }
 
-void add_table(Families& families, const InstanceFacts& instance) {
-  if (instance.counters_path.empty()) return;
-  const auto values = sdk::read_counters(instance.counters_path);
+void add_lane(Families& families, const Labels& labels, const LaneCounters& lane) {
+  for (const LaneCounter& counter : kLane) {
+    families.add(counter.name, counter.help, counter.is_gauge, labels, static_cast<double>(lane.*counter.value));
+  }
+}
+
+void add_table(Families& families, const std::string& path, const Labels& owner) {
+  if (path.empty()) return;
+  const auto values = sdk::read_counters(path);
   if (!values) return;  // never begun, or its directory is gone
   for (const sdk::CounterValue& value : *values) {
     if (families.series() >= kMaxSeries) return;
-    Labels labels = {{"capability", instance.capability}, {"instance", instance.instance}};
+    Labels labels = owner;
     if (!is_metric_name(value.name) || !read_labels(value.labels, labels)) continue;
     const std::string name = value.name.starts_with("caisson_") ? value.name : "caisson_" + value.name;
     families.add(name, "Counted by a capability", value.is_gauge, std::move(labels), static_cast<double>(value.value));
@@ -147,8 +177,22 @@ void add_capabilities(Families& families, const Facts& facts) {
       families.add("caisson_instance_linked", "The instance's link is up", true, labels, instance.linked ? 1 : 0);
       families.add("caisson_instance_requests_in_flight", "Requests at the instance now", true, labels,
                    static_cast<double>(instance.in_flight));
-      add_table(families, instance);
+      if (instance.linked) add_lane(families, labels, instance.lane);
+      add_table(families, instance.counters_path, labels);
     }
+  }
+}
+
+void add_other_gateways(Families& families, const std::string& run_dir) {
+  std::error_code error;
+  std::set<std::string> folders;
+  for (std::filesystem::directory_iterator it(run_dir + "/gateways", error), end; !error && it != end;
+       it.increment(error)) {
+    folders.insert(it->path().filename());
+  }
+  for (const std::string& number : folders) {
+    const std::string path = fmt::format("{}/gateways/{}/{}", run_dir, number, kGatewayCounters);
+    add_table(families, path, {{"gateway", "gateway-" + number}});
   }
 }
 
@@ -214,14 +258,24 @@ void write_instance(JsonWriter& json, const InstanceFacts& instance, Nanos now) 
 
 }  // namespace
 
-std::string render_metrics(const Facts& facts, const GatewayCounters& counters) {
+std::string render_metrics(const Facts& facts, const GatewayCounters& counters, const std::string& shared_run_dir) {
   Families families;
+  Labels labels;
+  if (!shared_run_dir.empty()) labels.push_back({"gateway", "gateway"});
   for (const OwnCounter& own : kOwn) {
-    families.add(own.name, own.help, own.is_gauge, {}, static_cast<double>(counters.*own.value));
+    families.add(own.name, own.help, own.is_gauge, labels, static_cast<double>(counters.*own.value));
   }
+  if (!shared_run_dir.empty()) add_other_gateways(families, shared_run_dir);
   add_apps(families, facts);
   add_capabilities(families, facts);
   return families.text();
+}
+
+void publish(const GatewayCounters& counters, sdk::Counters& table) {
+  for (const OwnCounter& own : kOwn) {
+    sdk::Counter shown = own.is_gauge ? table.gauge(own.name) : table.counter(own.name);
+    shown.set(counters.*own.value);
+  }
 }
 
 std::string render_status(const Facts& facts, Nanos now, Nanos started) {

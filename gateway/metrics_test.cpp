@@ -50,6 +50,25 @@ TEST_F(MetricsTest, GatewaysOwnCountersAreThere) {
   EXPECT_TRUE(has_line(text, "# TYPE caisson_gateway_connections_open gauge")) << text;
 }
 
+TEST_F(MetricsTest, GatewaysThatShareThePortsAreToldApart) {
+  GatewayCounters others;
+  others.requests = 5;
+  others.connections_open = 1;
+  std::filesystem::create_directories(directory_ / "gateways" / "2");
+  sdk::Counters table;
+  ASSERT_TRUE(table.open(directory_ / "gateways" / "2" / kGatewayCounters));
+  publish(others, table);
+  others.requests = 6;
+  publish(others, table);
+  counters_.requests = 7;
+
+  const std::string text = render_metrics(facts_, counters_, directory_);
+
+  EXPECT_TRUE(has_line(text, "caisson_gateway_requests_total{gateway=\"gateway\"} 7")) << text;
+  EXPECT_TRUE(has_line(text, "caisson_gateway_requests_total{gateway=\"gateway-2\"} 6")) << text;
+  EXPECT_TRUE(has_line(text, "caisson_gateway_connections_open{gateway=\"gateway-2\"} 1")) << text;
+}
+
 TEST_F(MetricsTest, TablesOfAllInstancesAreThereOfTheDeadOnesToo) {
   const std::string path = directory_ / "books-1.counters";
   {
@@ -69,6 +88,24 @@ TEST_F(MetricsTest, TablesOfAllInstancesAreThereOfTheDeadOnesToo) {
   EXPECT_TRUE(has_line(text, R"(caisson_pages_total{capability="books",instance="books-1",store="b"} 6)")) << text;
   EXPECT_TRUE(has_line(text, R"(caisson_open_pages{capability="books",instance="books-1"} 3)")) << text;
   EXPECT_TRUE(has_line(text, R"(caisson_instance_linked{capability="books",instance="books-1"} 0)")) << text;
+}
+
+TEST_F(MetricsTest, LanesOfLinkedInstancesAreThere) {
+  InstanceFacts& books = facts_.add("books", "{}").instances[0];
+  books.lane.frames_in = 8;
+  books.lane.rings = 3;
+  books.lane.mapped_bytes = 65536;
+
+  std::string text = render_metrics(facts_, counters_);
+
+  EXPECT_TRUE(has_line(text, R"(caisson_lane_frames_in_total{capability="books",instance="books-1"} 8)")) << text;
+  EXPECT_TRUE(has_line(text, R"(caisson_lane_rings_total{capability="books",instance="books-1"} 3)")) << text;
+  EXPECT_TRUE(has_line(text, R"(caisson_lane_mapped_bytes{capability="books",instance="books-1"} 65536)")) << text;
+  EXPECT_TRUE(has_line(text, "# TYPE caisson_lane_mapped_bytes gauge")) << text;
+
+  books.linked = false;
+  text = render_metrics(facts_, counters_);
+  EXPECT_EQ(text.find("caisson_lane"), std::string::npos) << "a lane that is gone has nothing to say";
 }
 
 TEST_F(MetricsTest, OneFamilyHasOneTypeLineAndNoSeriesTwice) {

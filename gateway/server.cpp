@@ -23,12 +23,15 @@
 #include "gateway/gateway.hpp"
 #include "gateway/metrics.hpp"
 #include "gateway/runtime/runtime_capability.hpp"
+#include "sdk/counters.hpp"
 #include "sdk/process.hpp"
 
 namespace caisson::gateway {
 namespace {
 
 constexpr std::size_t kLargestAppsFile = 4 * 1024 * 1024;
+/// How old the counters of a gateway may be that another one shows.
+constexpr Nanos kCountersInterval = std::chrono::seconds(1);
 
 struct Flags {
   std::string run_dir;
@@ -42,6 +45,8 @@ struct Flags {
   std::vector<std::string> bus_addresses;  // PROCESS=ADDRESS
   std::string transport = "shm";           // of the others
   std::string compartments_file;
+  bool share_ports = false;
+  std::string share_ports_of;  // run directory of the first gateway; empty: this is it
   std::int64_t graceful_seconds = 5;
   std::string max_body_size = "4Mi";
   std::string read_buffer_size = "4Ki";
@@ -103,6 +108,10 @@ void add_flags(CLI::App& cli, Flags& flags) {
       ->capture_default_str();
   cli.add_option("--compartments-file", flags.compartments_file,
                  "the compartments in use, as config wrote them; read once, for when config is away");
+  cli.add_flag("--share-ports", flags.share_ports, "let other gateways of this runtime join the apps' ports");
+  cli.add_option("--share-ports-of", flags.share_ports_of,
+                 "run directory of the gateway whose apps' ports this one joins, as that one opens and closes them")
+      ->excludes("--share-ports");
   cli.add_option("--dapr-graceful-shutdown-seconds", flags.graceful_seconds);
 }
 
@@ -120,7 +129,9 @@ Result<std::vector<AppConfig>> read_apps(const Flags& flags) {
     if (app.api_token.empty() && api_token != nullptr) app.api_token = api_token;
     if (app.app_token.empty() && app_token != nullptr) app.app_token = app_token;
   }
-  return apps;
+  if (flags.share_ports_of.empty()) return apps;
+  ASSIGN(const PortsByApp open, read_ports(flags.share_ports_of));
+  return with_ports_of(open, std::move(apps));
 }
 
 /// As many connections as the system lets a process have.
@@ -155,6 +166,8 @@ class Server {
         transport_(loop_),
         gateway_(loop_, gateway_options(), gateway_handlers()),
         apps_watch_(loop_, [this] { apps_changed(); }),
+        ports_watch_(loop_, [this] { apps_changed(); }),
+        counters_timer_(loop_, [this] { publish_counters(); }),
         signals_(loop_, [this](std::uint32_t) { on_signal(); }),
         guests_(program.make_guests ? program.make_guests(loop_, flags_.run_dir) : nullptr),
         scope_(loop_) {}
@@ -175,6 +188,9 @@ class Server {
     Gateway::Options options;
     options.run_dir = flags_.run_dir;
     options.manifests = manifests_folder();
+    options.sharing = !flags_.share_ports_of.empty() ? Sharing::kJoin
+                      : flags_.share_ports           ? Sharing::kFirst
+                                                     : Sharing::kAlone;
     return options;
   }
 
@@ -189,7 +205,9 @@ class Server {
       if (force) exit_code_ = 1;
       force ? loop_.stop() : stop();
     };
-    handlers.pages.metrics = [this] { return render_metrics(gateway_, gateway_.counters()); };
+    handlers.pages.metrics = [this] {
+      return render_metrics(gateway_, gateway_.counters(), flags_.share_ports ? flags_.run_dir : std::string());
+    };
     handlers.pages.status = [this] { return render_status(gateway_, loop_.now(), started_); };
     return handlers;
   }
@@ -246,6 +264,7 @@ class Server {
       TRY(apps_watch_.start(folder.empty() ? "." : folder.string()));
       apps_changed();  // what was written between reading and watching
     }
+    if (!flags_.share_ports_of.empty()) TRY(join_first_gateway());
     log(LogLevel::kInfo, fmt::format("the gateway serves; admin port {}", admin));
     return ok();
   }
@@ -266,14 +285,36 @@ class Server {
     sdk::Process::Options options;
     options.name = "runtime";
     options.instance = "gateway";
-    runtime_ = std::make_unique<sdk::Process>(loop_, std::move(options), [this](sdk::Context& context) {
-      return std::make_unique<RuntimeCapability>(context, gateway_);
+    RuntimeCapability* capability = nullptr;
+    runtime_ = std::make_unique<sdk::Process>(loop_, std::move(options), [&](sdk::Context& context) {
+      auto made = std::make_unique<RuntimeCapability>(context, gateway_);
+      capability = made.get();
+      return made;
     });
+    const std::string& first = flags_.share_ports ? flags_.run_dir : flags_.share_ports_of;
+    if (!first.empty()) {
+      const std::string number = std::filesystem::path(flags_.run_dir).filename();
+      TRY(capability->share_attributes(first + "/attributes", flags_.share_ports ? "first" : number));
+    }
     TRY(runtime_->start());
     auto [ours, theirs] = make_inproc_lanes(loop_);
     TRY(gateway_.link_inproc(runtime_->manifest(), std::move(ours)));
     runtime_->adopt(std::move(theirs));
     return ok();
+  }
+
+  /// From here on this one's apps are those of the first gateway, and that shows what this one counts.
+  Result<void> join_first_gateway() {
+    TRY(ports_watch_.start(flags_.share_ports_of));
+    apps_changed();
+    TRY(counters_.open(flags_.run_dir + "/" + std::string(kGatewayCounters)));
+    publish_counters();
+    return ok();
+  }
+
+  void publish_counters() {
+    publish(gateway_.counters(), counters_);
+    counters_timer_.start_after(kCountersInterval);
   }
 
   void apps_changed() {
@@ -333,6 +374,9 @@ class Server {
   std::map<std::string, std::string> bus_addresses_;  // of capabilities that have another than the default
   std::vector<AppConfig> apps_;                       // as last read
   FolderWatch apps_watch_;
+  FolderWatch ports_watch_;  // of the first gateway's run directory
+  sdk::Counters counters_;   // of one that is not the first
+  Timer counters_timer_;
   LogLimit apps_log_;
   int signal_fd_ = -1;
   FdWatch signals_;

@@ -84,6 +84,8 @@ class Http1Client {
   };
 
   Http1Client(EventLoop& loop, Endpoint endpoint, Options options);
+  Http1Client(const Http1Client&) = delete;
+  Http1Client& operator=(const Http1Client&) = delete;
   ~Http1Client();
 
   /// Sends one request and waits for the head of its answer. What head and body view must live as

@@ -56,6 +56,9 @@ struct AppState {
   /// Changes when the app has restarted.
   std::uint64_t incarnation = 0;
   std::string protocol;  // http, grpc, …; empty: the app has no port
+  /// "127.0.0.1:8080", where this process may call the app without its gateway: over HTTP/1.1, in the
+  /// clear. Empty: it may not, or cannot.
+  std::string address;
 };
 
 /// The answer of an app to one of the manifest's app_queries or app_rpc_queries.

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "bus/json_writer.hpp"
+#include "bus/network_namespace.hpp"
 #include "bus/sealed_memory.hpp"
 #include "sdk/status.hpp"
 
@@ -111,8 +112,8 @@ Task<bool> Process::until_lost(Gateway& gateway) {
   while (!gateway.lost) co_await gateway.changed.wait(loop_, Deadline::never());
   const bool was_ready = gateway.link->ready();
   gateway.link.reset();
-  const auto apps = gateway.apps;
-  for (const std::string& app : apps) forget_app(gateway, app);
+  const auto apps = std::exchange(gateway.apps, {});
+  for (const auto& [app, known] : apps) show_app(app);
   co_return was_ready;
 }
 
@@ -138,11 +139,16 @@ void Process::open_link(Gateway& gateway, std::unique_ptr<Lane> lane) {
 }
 
 Process::Gateway* Process::gateway_of(std::string_view app) {
+  Gateway* first = nullptr;
   for (Gateway& gateway : gateways_) {
     if (gateway.link == nullptr || !gateway.link->ready()) continue;
-    if (app.empty() || gateway.apps.contains(app)) return &gateway;
+    if (app.empty()) return &gateway;
+    const auto known = gateway.apps.find(app);
+    if (known == gateway.apps.end()) continue;
+    if (known->second.found) return &gateway;
+    if (first == nullptr) first = &gateway;
   }
-  return nullptr;
+  return first;
 }
 
 std::string Process::hello() const {
@@ -215,29 +221,66 @@ void Process::on_app(Gateway& gateway, const Frame& frame) {
   const std::string_view query = text(frame->target());
   const Fields headers = frame.headers();
   if (!query.empty()) {
-    AppAnswer answer{app, std::string(query), number_of(headers.get("incarnation")), frame->status(),
-                     std::string(frame.payload())};
-    capability_->app_answered(answer);
+    const auto known = gateway.apps.find(app);
+    if (known == gateway.apps.end()) return;
+    AppAnswer& answer = known->second.answers[std::string(query)];
+    answer = {app, std::string(query), number_of(headers.get("incarnation")), frame->status(),
+              std::string(frame.payload())};
+    const Acting& acting = acting_[app];
+    if (acting.gateway == &gateway) show_answer(acting, answer);
     return;
   }
   if (frame->status() == 404) {
     forget_app(gateway, app);
     return;
   }
-  gateway.apps.insert(app);
-  AppState& state = apps_[app];
+  KnownApp& known = gateway.apps[app];
+  AppState& state = known.state;
+  const std::uint64_t incarnation = number_of(headers.get("incarnation"));
+  if (incarnation != state.incarnation) known.answers.clear();
   state.id = app;
   state.reachable = headers.get("reachable") == "true";
   state.healthy = headers.get("healthy") == "true";
-  state.incarnation = number_of(headers.get("incarnation"));
+  state.incarnation = incarnation;
   state.protocol = headers.get("protocol");
-  capability_->app_changed(state);
+  // An address on a loopback interface means something only where that interface is.
+  const std::uint64_t network = number_of(headers.get("network"));
+  const bool same_network = gateway.same_host && network != 0 && network == network_namespace();
+  state.address = same_network ? headers.get("address") : std::string_view();
+  known.found = known.found || state.healthy;
+  Gateway* const acts = gateway_of(app);
+  if (acts == &gateway || acting_[app].gateway != acts) show_app(app);
 }
 
 void Process::forget_app(Gateway& gateway, const std::string& app) {
   gateway.apps.erase(app);
-  if (gateway_of(app) != nullptr) return;  // another gateway serves it as well
-  if (apps_.erase(app) != 0) capability_->app_gone(app);
+  show_app(app);
+}
+
+/// Tells the capability what the gateway that acts for the app says; that it is gone when none does.
+void Process::show_app(const std::string& app) {
+  const Gateway* const gateway = gateway_of(app);
+  if (gateway == nullptr) {
+    acting_.erase(app);
+    if (apps_.erase(app) != 0) capability_->app_gone(app);
+    return;
+  }
+  const KnownApp& known = gateway->apps.find(app)->second;
+  Acting& acting = acting_[app];
+  AppState& shown = apps_[app];
+  const bool takes_over = acting.gateway != nullptr && acting.gateway != gateway;
+  if (takes_over) acting.offset = shown.incarnation == 0 ? 0 : shown.incarnation - known.state.incarnation;
+  acting.gateway = gateway;
+  shown = known.state;
+  shown.incarnation += acting.offset;
+  capability_->app_changed(shown);
+  if (!takes_over) return;
+  for (const auto& [query, answer] : known.answers) show_answer(acting, answer);
+}
+
+void Process::show_answer(const Acting& acting, AppAnswer answer) {
+  answer.incarnation += acting.offset;
+  capability_->app_answered(answer);
 }
 
 void Process::on_config(Gateway& gateway, const Frame& frame) {

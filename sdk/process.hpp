@@ -5,7 +5,6 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,11 @@ namespace caisson::sdk {
 /// Runs one capability on an event loop: keeps it linked to its gateways, hands it requests, apps
 /// and configuration, carries its calls. `run()` puts one into a process of its own; the gateway
 /// hosts its own capability with one, and tests do.
+///
+/// Where several gateways stand for one app, one of them acts for it: the capability is told what that one
+/// says, and its calls to the app go there, so that the app's limits hold. It is the first, in the order of
+/// connect(), that is linked and has found the app healthy since; none has: the first that is linked. When
+/// another takes over, the app's incarnation goes on: that a gateway ended says nothing about the app.
 ///
 /// One thread. Destroying it ends all links and drops what they still serve.
 class Process final : public Context {
@@ -66,15 +70,26 @@ class Process final : public Context {
   void publish_config(std::string audience, std::string snapshot) override;
 
  private:
+  /// What one gateway says of an app, in its own numbers.
+  struct KnownApp {
+    AppState state;
+    bool found = false;  // it has been healthy since this gateway is linked
+    std::map<std::string, AppAnswer> answers;
+  };
   /// One gateway, linked or not.
   struct Gateway {
     std::string address;
     bool same_host = true;
     std::unique_ptr<Link> link;
-    std::set<std::string, std::less<>> apps;
+    std::map<std::string, KnownApp, std::less<>> apps;
     bool lost = false;
     bool released = false;  // it said GOODBYE: it needs this process no more
     WaitQueue changed;
+  };
+  /// Who acts for an app, and by how much the incarnations the capability sees differ from that gateway's.
+  struct Acting {
+    const Gateway* gateway = nullptr;
+    std::uint64_t offset = 0;
   };
 
   Task<void> stay_linked(Gateway& gateway, Connect connect);
@@ -91,6 +106,8 @@ class Process final : public Context {
   void on_config(Gateway& gateway, const Frame& frame);
   void on_config_answer(const Frame& frame);
   void forget_app(Gateway& gateway, const std::string& app);
+  void show_app(const std::string& app);
+  void show_answer(const Acting& acting, AppAnswer answer);
   void send(Gateway& gateway, const Envelope& envelope, std::string payload);
   Task<void> send_later(Gateway& gateway, wire::Kind kind, std::string target, Buffer payload);
   void send_status();
@@ -106,7 +123,8 @@ class Process final : public Context {
   Counter links_lost_;
   config::Replica replica_;
   Definition definition_;
-  std::map<std::string, AppState> apps_;
+  std::map<std::string, AppState> apps_;  // as shown to the capability
+  std::map<std::string, Acting> acting_;
   std::map<std::string, Buffer> published_;  // audience to snapshot, in sealed memory
   bool draining_ = false;
   bool status_due_ = false;

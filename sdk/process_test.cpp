@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "bus/inproc_lane.hpp"
+#include "bus/network_namespace.hpp"
 #include "bus/testing/run.hpp"
 #include "bus/testing/scripted_lane.hpp"
 #include "config-cache/generation.hpp"
@@ -31,7 +32,10 @@ class Recorder final : public Capability {
   void configure(std::shared_ptr<const config::Generation> generation) override {
     sequences.push_back(generation->sequence);
   }
-  void app_changed(const AppState& app) override { reachable = app.reachable; }
+  void app_changed(const AppState& app) override {
+    reachable = app.reachable;
+    states.push_back(app);
+  }
   void app_gone(const std::string& app) override { gone.push_back(app); }
   void app_answered(const AppAnswer& answer) override { answers.push_back(answer); }
   Task<void> drain(Deadline) override {
@@ -41,6 +45,7 @@ class Recorder final : public Capability {
 
   Context& context;
   std::vector<std::uint64_t> sequences;
+  std::vector<AppState> states;
   std::vector<std::string> gone;
   std::vector<AppAnswer> answers;
   bool reachable = false;
@@ -164,6 +169,31 @@ TEST_F(ProcessTest, ARequestReachesItsRoute) {
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->head->status(), 201);
   EXPECT_EQ(reply->head.payload(), "w:body");
+}
+
+TEST_F(ProcessTest, AnAddressOfAnotherNetworkIsNone) {
+  const auto tell = [&](std::uint64_t network) {
+    const std::string number = std::to_string(network);
+    const Field headers[] = {{"incarnation", number}, {"address", "127.0.0.1:8080"}, {"network", number}};
+    Envelope envelope;
+    envelope.kind = wire::Kind::App;
+    envelope.app = "shop";
+    envelope.headers = headers;
+    Buffer nothing;
+    ASSERT_TRUE(gateway_->send(envelope, nothing));
+    testing::run_until(loop_, [&] {
+      const auto app = process_.apps().find("shop");
+      return app != process_.apps().end() && app->second.incarnation == network;
+    });
+  };
+  ASSERT_NE(network_namespace(), 0U);
+
+  for (const std::uint64_t other : {network_namespace() + 1, std::uint64_t{0}}) {
+    tell(other);
+    EXPECT_EQ(process_.apps().at("shop").address, "") << other;
+  }
+  tell(network_namespace());
+  EXPECT_EQ(process_.apps().at("shop").address, "127.0.0.1:8080");
 }
 
 TEST_F(ProcessTest, AnAnswerThatFindsNoRoomIsSentOnceThereIsSome) {
@@ -302,6 +332,183 @@ TEST_F(ProcessTest, AGatewayThatGoesAwayTakesItsAppsWithIt) {
 
   testing::run_until(loop_, [this] { return process_.apps().empty(); });
   EXPECT_EQ(recorder_->gone, std::vector<std::string>{"shop"});
+}
+
+/// A process that is linked to two gateways which both stand for the app; in the order of connect().
+class TwoGatewaysTest : public ::testing::Test {
+ protected:
+  /// The test's end of one gateway's link.
+  struct FakeGateway {
+    std::unique_ptr<Link> link;
+    int calls = 0;
+  };
+
+  TwoGatewaysTest()
+      : process_(loop_, {"recorder", "recorder-1", {}, {}, {}}, [this](Context& context) {
+          auto recorder = std::make_unique<Recorder>(context);
+          recorder_ = recorder.get();
+          return recorder;
+        }) {
+    EXPECT_TRUE(process_.start());
+    for (FakeGateway* gateway : {&first_, &second_}) {
+      process_.connect("inproc", [this, gateway](const std::string&) { return lane_to(*gateway); });
+    }
+    testing::run_until(loop_, [this] { return up(first_) && up(second_); });
+  }
+  ~TwoGatewaysTest() override { away_ = true; }
+
+  static bool up(const FakeGateway& gateway) { return gateway.link != nullptr && gateway.link->ready(); }
+
+  Result<std::unique_ptr<Lane>> lane_to(FakeGateway& gateway) {
+    if (away_) return Error{Errc::kUnavailable, "away"};
+    auto [ours, theirs] = make_inproc_lanes(loop_);
+    Link::Handlers handlers;
+    handlers.control = [](const Frame&) {};
+    handlers.serve = [&gateway](Incoming call) { return answer(gateway, std::move(call)); };
+    gateway.link = std::make_unique<Link>(loop_, std::move(ours), Side::kGateway, Link::Options{}, std::move(handlers));
+    gateway.link->start("gateway", "{}");
+    return std::move(theirs);
+  }
+  static Task<void> answer(FakeGateway& gateway, Incoming call) {
+    ++gateway.calls;
+    Envelope reply;
+    reply.status = 200;
+    [[maybe_unused]] const auto sent = co_await call.reply(reply, Buffer(std::string("answered")));
+  }
+
+  void tell(FakeGateway& gateway, bool healthy, std::uint64_t incarnation, std::uint16_t status = 0) {
+    const std::string number = std::to_string(incarnation);
+    const std::string flag = healthy ? "true" : "false";
+    const Field headers[] = {{"reachable", flag}, {"healthy", flag}, {"incarnation", number}, {"protocol", "http"}};
+    Envelope envelope;
+    envelope.kind = wire::Kind::App;
+    envelope.app = "shop";
+    envelope.status = status;
+    envelope.headers = headers;
+    send(gateway, envelope, {});
+  }
+  void answer_query(FakeGateway& gateway, std::uint64_t incarnation, std::string body) {
+    const std::string number = std::to_string(incarnation);
+    const Field headers[] = {{"incarnation", number}};
+    Envelope envelope;
+    envelope.kind = wire::Kind::App;
+    envelope.app = "shop";
+    envelope.target = "/what";
+    envelope.status = 200;
+    envelope.headers = headers;
+    send(gateway, envelope, std::move(body));
+  }
+  void send(FakeGateway& gateway, const Envelope& envelope, std::string body) {
+    Buffer payload(std::move(body));
+    ASSERT_TRUE(gateway.link->send(envelope, payload));
+    settle();
+  }
+  void settle() {
+    while (loop_.turn(Nanos::zero())) {
+    }
+  }
+  void end(FakeGateway& gateway) {
+    away_ = true;
+    gateway.link.reset();
+    settle();
+  }
+  void come_back(FakeGateway& gateway) {
+    away_ = false;
+    testing::run_until(loop_, [&] { return up(gateway); });
+  }
+  void call_app() {
+    Envelope call;
+    call.target = "app";
+    call.app = "shop";
+    const auto reply = testing::run(loop_, process_.call(call, Buffer(), loop_.deadline_in(10s)));
+    ASSERT_TRUE(reply) << reply.error().message;
+  }
+
+  SystemClock clock_;
+  EventLoop loop_{clock_};
+  bool away_ = false;
+  FakeGateway first_;
+  FakeGateway second_;
+  Recorder* recorder_ = nullptr;
+  Process process_;
+};
+
+TEST_F(TwoGatewaysTest, TheFirstActsForTheAppWhoeverSpokeFirst) {
+  tell(second_, true, 5);
+  answer_query(second_, 5, "second");
+  tell(first_, true, 1);
+  answer_query(first_, 1, "first");
+  const std::size_t told = recorder_->states.size();
+
+  tell(second_, false, 5);
+  answer_query(second_, 5, "second again");
+
+  EXPECT_EQ(recorder_->states.size(), told);  // who does not act is not heard
+  EXPECT_TRUE(process_.apps().at("shop").healthy);
+  EXPECT_EQ(recorder_->answers.back().body, "first");
+  EXPECT_EQ(recorder_->answers.back().incarnation, process_.apps().at("shop").incarnation);
+  call_app();
+  EXPECT_EQ(first_.calls, 1);
+}
+
+TEST_F(TwoGatewaysTest, AnAppStaysKnownWhileOneGatewayStandsForIt) {
+  tell(first_, true, 3);
+  tell(second_, true, 1);
+  answer_query(second_, 1, "second");
+
+  end(first_);
+
+  EXPECT_TRUE(recorder_->gone.empty());
+  ASSERT_TRUE(process_.apps().contains("shop"));
+  EXPECT_EQ(process_.apps().at("shop").incarnation, 3u);  // the app did not restart
+  ASSERT_EQ(recorder_->answers.size(), 1u);
+  EXPECT_EQ(recorder_->answers[0].body, "second");
+  EXPECT_EQ(recorder_->answers[0].incarnation, 3u);
+  call_app();
+  EXPECT_EQ(second_.calls, 1);
+
+  tell(second_, true, 2);
+  EXPECT_EQ(process_.apps().at("shop").incarnation, 4u);  // now it did
+}
+
+TEST_F(TwoGatewaysTest, AGatewayThatComesBackActsOnceItHasFoundTheApp) {
+  tell(first_, true, 1);
+  tell(second_, true, 1);
+  end(first_);
+  come_back(first_);
+
+  tell(first_, false, 0);
+
+  EXPECT_TRUE(process_.apps().at("shop").healthy);
+  call_app();
+  EXPECT_EQ(second_.calls, 1);
+
+  tell(first_, true, 1);
+
+  EXPECT_EQ(process_.apps().at("shop").incarnation, 1u);
+  call_app();
+  EXPECT_EQ(first_.calls, 1);
+}
+
+TEST_F(TwoGatewaysTest, TheOneThatActsIsBelievedThatTheAppIsGone) {
+  tell(first_, true, 1);
+  tell(second_, true, 1);
+
+  tell(first_, false, 1);
+
+  EXPECT_FALSE(process_.apps().at("shop").healthy);
+}
+
+TEST_F(TwoGatewaysTest, AnAppIsGoneOnceNobodyStandsForIt) {
+  tell(first_, true, 1);
+  tell(second_, true, 1);
+
+  tell(first_, false, 1, 404);
+  EXPECT_TRUE(recorder_->gone.empty());
+  tell(second_, false, 1, 404);
+
+  EXPECT_EQ(recorder_->gone, std::vector<std::string>{"shop"});
+  EXPECT_TRUE(process_.apps().empty());
 }
 
 }  // namespace

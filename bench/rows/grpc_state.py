@@ -3,7 +3,7 @@
 import urllib.request
 
 import load
-from measurement import RATE, Measurement, Row, at_most, rate_of
+from measurement import RATE, Measurement, Row
 from rows.state import VALUE, redis_alone, runtime_on
 
 METHOD = "/dapr.proto.runtime.v1.Dapr/GetState"
@@ -36,7 +36,7 @@ def row_of(store):
                 return
             alone = redis_alone(bench, redis, "get")
             both = made.cpu_us.get("gateway", 0) + made.cpu_us.get("state", 0)
-            yield made.against(alone, rate_of(120000, made.value), at_most(8, both, "gateway and state", "µs CPU"))
+            yield made.against(alone, bench.rate_of(120000, made.value), bench.cpu_of(8, both, "gateway and state"))
             yield alone
     return measure
 

@@ -10,7 +10,7 @@ from typing import Callable
 
 import harness
 import load
-from measurement import RATE, ROOT, UNPINNED, Measurement, Row, rate_of
+from measurement import RATE, ROOT, UNPINNED, Measurement, Row
 from rows.state import sqlite_alone
 
 sys.path.insert(0, str(ROOT / "tests/kafka"))
@@ -79,7 +79,7 @@ def publish_row(backend):
             ours = bench.http(f"publish to {backend}, 32 connections", runtime, "publish.lua", 32, ["stored"],
                               broker.pids)
             alone = broker.alone(bench)
-            yield ours.against(alone, *([rate_of(55000, ours.value)] if backend == "redis" else []))
+            yield ours.against(alone, *([bench.rate_of(55000, ours.value)] if backend == "redis" else []))
             yield alone
             yield from bench.peers_http(ours, "publish.lua", 32, ["stored"])
     return measure
@@ -124,7 +124,7 @@ def deliver_row(backend):
             ours = delivered(app, runtime, bench.seconds, f"publish to {backend} and deliver to the app",
                              {**runtime.pids(), **broker.pids, **app.pids()})
             if backend == "redis":
-                ours.bars.append(rate_of(20000, ours.value))
+                ours.bars.append(bench.rate_of(20000, ours.value))
             yield ours
             for peer in bench.peers:
                 made = delivered(app, peer, bench.seconds, f"{ours.what}: {peer.name}", {**peer.pids(), **app.pids()})

@@ -13,7 +13,12 @@ namespace {
 class InvokeCapability final : public sdk::Capability {
  public:
   explicit InvokeCapability(sdk::Context& context)
-      : callees_(context), service_(context, callees_), http_(service_), grpc_(service_), proxy_(context, callees_) {}
+      : callees_(context),
+        local_apps_(context),
+        service_(context, callees_, local_apps_),
+        http_(service_),
+        grpc_(service_),
+        proxy_(context, callees_) {}
 
   void define(sdk::Definition& definition) override {
     http_.define(definition);
@@ -25,10 +30,12 @@ class InvokeCapability final : public sdk::Capability {
   }
   void start() override { callees_.start(); }
   void configure(std::shared_ptr<const config::Generation> generation) override { callees_.configure(*generation); }
+  void app_gone(const std::string& app) override { local_apps_.forget(app); }
   [[nodiscard]] std::string metadata() const override { return callees_.metadata(); }
 
  private:
   Callees callees_;
+  LocalApps local_apps_;
   InvokeService service_;
   DaprHttp http_;
   DaprGrpc grpc_;

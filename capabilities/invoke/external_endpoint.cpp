@@ -3,19 +3,12 @@
 #include <fmt/format.h>
 
 #include "capabilities/invoke/headers.hpp"
+#include "capabilities/invoke/http_call.hpp"
 #include "sdk/component_set.hpp"
 
 namespace caisson::invoke {
 
 namespace {
-
-/// An answer on its way: what its body is read from.
-struct External {
-  std::shared_ptr<ExternalEndpoint> endpoint;
-  std::string path;
-  std::vector<Field> headers;
-  std::optional<net::HttpReply> reply;
-};
 
 net::TlsOptions::Pem pem(const std::map<std::string, std::string>& values, const std::string& name) {
   const auto found = values.find(name);
@@ -46,35 +39,13 @@ Task<Result<Answer>> ExternalEndpoint::call(const Operation& operation, std::str
 
 Task<Result<Answer>> ExternalEndpoint::send(const Operation& operation, std::string_view body, bool streamed,
                                             Deadline deadline) {
-  const auto exchange = std::make_shared<External>();
-  exchange->endpoint = shared_from_this();
-  exchange->path = url_.base_path + operation.path;
-  exchange->headers = operation.headers;
-  if (!operation.traceparent.empty()) exchange->headers.push_back({"traceparent", operation.traceparent});
-  if (!operation.tracestate.empty()) exchange->headers.push_back({"tracestate", operation.tracestate});
-  for (const auto& header : headers_) exchange->headers.emplace_back(header);
-
-  net::HttpRequestHead head;
-  head.method = operation.verb;
-  head.path = exchange->path;
-  head.query = operation.query;
-  head.headers = exchange->headers;
-  net::HttpRequestBody content;
-  content.first = body;
-  if (streamed) {
-    content.rest = [rest = operation.rest](Deadline until) mutable { return rest.next(until); };
-    content.length = operation.length;
-  }
-  auto calling = client_->call(head, std::move(content), deadline);
-  CO_ASSIGN(exchange->reply, co_await std::move(calling));
-
-  Answer answer;
-  const net::ResponseHead& got = exchange->reply->head();
-  answer.status = got.status;
-  for (const auto& header : got.headers) answer.headers.emplace_back(header);
-  answer.next = [exchange, deadline](Deadline until) { return exchange->reply->next(until.earlier(deadline)); };
-  answer.keep = exchange;
-  co_return answer;
+  auto call = std::make_shared<HttpCall>();
+  call->keep = shared_from_this();
+  call->path = url_.base_path + operation.path;
+  call->headers = operation.headers;
+  for (const auto& header : headers_) call->headers.emplace_back(header);
+  auto calling = call_over_http(*client_, std::move(call), operation, body, streamed, deadline);
+  co_return co_await std::move(calling);
 }
 
 /// Waits only while there is no address at all: an old one serves while its name is looked up again.

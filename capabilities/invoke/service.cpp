@@ -4,6 +4,7 @@
 
 #include "bus/pump.hpp"
 #include "capabilities/invoke/headers.hpp"
+#include "capabilities/invoke/http_call.hpp"
 #include "capabilities/invoke/invocation.hpp"
 #include "dapr/proto/common/v1/common.pb.h"
 
@@ -160,16 +161,37 @@ Task<Result<Answer>> InvokeService::invoke_under(std::shared_ptr<Outgoing> outgo
 
 Task<Result<Answer>> InvokeService::attempt(std::shared_ptr<Outgoing> outgoing, Deadline deadline) {
   callees_.attempt_began();
-  if (outgoing->callee.kind != Callee::Kind::kExternal) {
-    auto calling = outgoing->streamed ? call_app_streaming(outgoing, deadline) : call_app(outgoing, deadline);
+  if (outgoing->callee.kind == Callee::Kind::kExternal) {
+    auto calling = call_external(std::move(outgoing), deadline);
     co_return co_await std::move(calling);
   }
+  net::Http1Client* const way =
+      outgoing->callee.kind == Callee::Kind::kHttpApp ? local_apps_.way_to(outgoing->callee.name) : nullptr;
+  if (way != nullptr) {
+    auto calling = call_directly(*way, outgoing, deadline);
+    Result<Answer> answer = co_await std::move(calling);
+    // Nothing was sent: the gateway finds out what became of the app, and says so.
+    if (answer || answer.error().code != Errc::kUnavailable) co_return answer;
+  }
+  auto calling = outgoing->streamed ? call_app_streaming(outgoing, deadline) : call_app(outgoing, deadline);
+  co_return co_await std::move(calling);
+}
+
+Task<Result<Answer>> InvokeService::call_external(std::shared_ptr<Outgoing> outgoing, Deadline deadline) {
   auto calling = outgoing->callee.endpoint->call(outgoing->operation, outgoing->whole, outgoing->streamed, deadline);
-  Result<Answer> answer = co_await std::move(calling);
-  if (answer)
-    answer->keep = std::make_shared<std::pair<std::shared_ptr<Outgoing>, std::shared_ptr<void>>>(
-        outgoing, std::move(answer->keep));
+  CO_ASSIGN(Answer answer, co_await std::move(calling));
+  answer.keep = std::make_shared<std::pair<std::shared_ptr<Outgoing>, std::shared_ptr<void>>>(std::move(outgoing),
+                                                                                              std::move(answer.keep));
   co_return answer;
+}
+
+Task<Result<Answer>> InvokeService::call_directly(net::Http1Client& way, std::shared_ptr<Outgoing> outgoing,
+                                                  Deadline deadline) {
+  auto call = std::make_shared<HttpCall>();
+  call->path = outgoing->call.path;
+  call->headers = outgoing->headers;
+  call->keep = outgoing;
+  return call_over_http(way, std::move(call), outgoing->operation, outgoing->whole, outgoing->streamed, deadline);
 }
 
 Task<Result<Answer>> InvokeService::call_app(std::shared_ptr<Outgoing> outgoing, Deadline deadline) {

@@ -166,27 +166,6 @@ void write_connection(JsonWriter& json, const AppConfig& app) {
 
 }  // namespace
 
-Result<void> Attributes::put(std::string_view app, std::string key, std::string value) {
-  auto& attributes = apps_[std::string(app)];
-  std::size_t bytes = key.size() + value.size();
-  for (const auto& [name, text] : attributes) {
-    if (name != key) bytes += name.size() + text.size();
-  }
-  const std::size_t keys = attributes.size() + (attributes.contains(key) ? 0 : 1);
-  if (keys > kMaxKeys || bytes > kMaxBytes) {
-    return Error{Errc::kResourceExhausted,
-                 fmt::format("an app may keep {} attributes and {} bytes of them", kMaxKeys, kMaxBytes)};
-  }
-  attributes[std::move(key)] = std::move(value);
-  return ok();
-}
-
-const std::map<std::string, std::string>& Attributes::of(std::string_view app) const {
-  static const std::map<std::string, std::string> kNone;
-  const auto found = apps_.find(app);
-  return found == apps_.end() ? kNone : found->second;
-}
-
 std::string render_metadata(const Facts& facts, std::string_view app, const Attributes& attributes) {
   const std::vector<sdk::Status> all = statuses(facts);
   JsonWriter json(HtmlEscape::kYes);

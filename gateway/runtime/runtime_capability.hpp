@@ -26,6 +26,11 @@ class RuntimeCapability final : public sdk::Capability {
  public:
   RuntimeCapability(sdk::Context& context, Facts& facts);
 
+  /// The attributes are kept together with those of other gateways: Attributes::share().
+  Result<void> share_attributes(const std::string& folder, const std::string& name) {
+    return attributes_.share(folder, name);
+  }
+
   void define(sdk::Definition& definition) override;
   void start() override;
 

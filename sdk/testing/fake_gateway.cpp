@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "bus/inproc_lane.hpp"
+#include "bus/network_namespace.hpp"
 #include "bus/testing/run.hpp"
 #include "config-cache/generation.hpp"
 
@@ -126,10 +127,13 @@ void FakeGateway::on_control(const Frame& frame) {
   if (frame->kind() == wire::Kind::Config) config_answer_ = text(frame->message());
 }
 
-void FakeGateway::set_app(const std::string& id, bool reachable, std::uint64_t incarnation, std::string_view protocol) {
+void FakeGateway::set_app(const std::string& id, bool reachable, std::uint64_t incarnation, std::string_view protocol,
+                          const std::string& address) {
   const std::string flag = reachable ? "true" : "false";
   const std::string number = std::to_string(incarnation);
-  const Field headers[] = {{"reachable", flag}, {"healthy", flag}, {"incarnation", number}, {"protocol", protocol}};
+  const std::string network = std::to_string(network_namespace());
+  const Field headers[] = {{"reachable", flag},    {"healthy", flag},    {"incarnation", number},
+                           {"protocol", protocol}, {"address", address}, {"network", network}};
   Envelope envelope;
   envelope.kind = wire::Kind::App;
   envelope.app = id;
@@ -139,7 +143,7 @@ void FakeGateway::set_app(const std::string& id, bool reachable, std::uint64_t i
   run_until(loop_, [&] {
     const auto app = process_->apps().find(id);
     return app != process_->apps().end() && app->second.reachable == reachable &&
-           app->second.incarnation == incarnation;
+           app->second.incarnation == incarnation && app->second.address == address;
   });
 }
 

@@ -57,7 +57,7 @@ class FakeGateway {
 
   /// Takes effect before this returns.
   void set_app(const std::string& id, bool reachable = true, std::uint64_t incarnation = 1,
-               std::string_view protocol = "http");
+               std::string_view protocol = "http", const std::string& address = {});
   void remove_app(const std::string& id);
   /// What the app said to one of the manifest's queries. Takes effect soon.
   void answer_query(const std::string& app, std::string_view query, std::uint16_t status, std::string body,

@@ -84,6 +84,19 @@ class InstancesTest(unittest.TestCase):
         self.assertEqual(sum(shares), 200)
         self.assertGreater(min(shares), 50)
 
+    def test_a_key_has_the_same_instance_whichever_gateway_it_comes_through(self):
+        runtime = self.start(flags=("--instances", "state=2", "--gateways", "2"))
+        wait_for("both instances are linked to both gateways", lambda: all(
+            runtime.log().count(f"state '{name}'") >= 2 for name in ("state", "state-2")))
+        before = served_by(runtime)
+        for _ in range(40):
+            client = runtime.client()  # a new connection: any of the gateways takes it
+            self.assertEqual(client.get("/v1.0/state/statestore/cart").status, 204)
+            client.close()
+        after = served_by(runtime)
+
+        self.assertEqual(sorted(after.get(n, 0) - before.get(n, 0) for n in ("state", "state-2")), [0, 40])
+
     def test_counters_in_stores_that_are_shared_lose_no_update_and_none_is_locked(self):
         runtime = self.start()
         problems = []

@@ -225,6 +225,20 @@ class TransportTest(unittest.TestCase):
             with self.subTest(transport), Shop(["--transport", transport]) as shop:
                 shop.call_each(self)
 
+    def test_the_lanes_are_counted(self):
+        def counted(runtime, name):
+            for line in runtime.admin().get("/metrics").body.decode().splitlines():
+                if line.startswith(name + "{") and 'capability="state"' in line:
+                    return float(line.split()[-1])
+            raise KeyError(name)
+        with Runtime(default_resources=True) as runtime:
+            before = counted(runtime, "caisson_lane_frames_out_total")
+            for _ in range(10):
+                runtime.http.get("/v1.0/state/statestore/none")
+            self.assertGreaterEqual(counted(runtime, "caisson_lane_frames_out_total"), before + 10)
+            self.assertGreater(counted(runtime, "caisson_lane_own_bytes"), 0)
+            self.assertGreater(counted(runtime, "caisson_lane_mapped_bytes"), 0)
+
     def test_gateway_and_config_share_one_copy_of_a_generation(self):
         def sealed(runtime, name):
             with open(f"/proc/{runtime.pid(name)}/maps") as file:

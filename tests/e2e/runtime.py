@@ -102,9 +102,9 @@ class Load(threading.Thread):
     """Calls `step(client, n)` again and again on a connection of its own until it is stopped; the step
     returns an Answer. Keeps every answer's status, and what broke."""
 
-    def __init__(self, port, step):
+    def __init__(self, port, step, client=None):
         super().__init__(daemon=True)
-        self.client, self.step = Client(port), step
+        self.client, self.step = client or Client(port), step
         self.answers, self.broken = [], []
         self.ended = threading.Event()
         self.start()
