@@ -213,7 +213,7 @@ class InstancesTest(unittest.TestCase):
 
         wait_for("the next supervisor answers", lambda: runtime.status()["runtime"]["pid"] == runtime.process.pid)
         wait_for("one instance is left", lambda: list(instances_of(runtime, "state")) == ["state"])
-        self.assertFalse(os.path.exists(f"/proc/{second}"))
+        wait_for("the second has ended", lambda: not os.path.exists(f"/proc/{second}"))
         self.assertEqual(set_value(runtime.http, "statestore", "k", 1).status, 204)
 
     def test_every_capability_but_config_may_have_several(self):
