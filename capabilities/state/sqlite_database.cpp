@@ -277,7 +277,7 @@ Result<SqliteDatabase::Results> SqliteDatabase::execute(const Batch& batch, std:
   }
   const auto gateway = static_cast<std::int64_t>(batch.request.incarnation);
   const auto slot = static_cast<std::int64_t>(batch.request.slot);
-  if (options_.shared || !newest_.is_new(batch.request)) {  // others' requests it has not seen
+  if (!newest_.is_new(batch.request)) {
     ASSIGN(const bool known, writes_.ledger_get.bind(1, gateway).bind(2, slot).step());
     if (known) {
       const auto generation = static_cast<std::uint64_t>(writes_.ledger_get.number(0));
@@ -295,7 +295,7 @@ Result<SqliteDatabase::Results> SqliteDatabase::execute(const Batch& batch, std:
   const std::string text = encode_results(results);
   const auto generation = static_cast<std::int64_t>(batch.request.generation);
   TRY(writes_.ledger_put.bind(1, gateway).bind(2, slot).bind(3, generation).bind(4, now_()).bind(5, text).run());
-  if (!options_.shared) newest_.remember(batch.request);
+  if (!options_.shared) newest_.remember(batch.request);  // else others execute later ones of the slot
   return Results(std::move(results));
 }
 
