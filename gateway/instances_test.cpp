@@ -169,5 +169,22 @@ TEST_F(InstancesTest, OneThatIsNotTheFirstIsAskedNothingBeforeItsStatus) {
   EXPECT_THAT(exchange(client, "", ">"), HasSubstr("<i2>"));
 }
 
+TEST(RequestKeyTest, ItStandsWhereTheRouteSays) {
+  Route http;
+  http.key = "key";
+  Route rpc;
+  rpc.rpc = Rpc::kUnary;
+  rpc.key = "2";
+  const std::string message =
+      "\x0a\x05store\x12\x04"
+      "cart";
+
+  EXPECT_EQ(RequestKey(http, "cart", "body").text(), "cart");
+  EXPECT_EQ(RequestKey(rpc, "", message).text(), "cart");
+  EXPECT_EQ(RequestKey(rpc, "", message.substr(0, 9)).text(), "");
+  EXPECT_EQ(RequestKey(Route{}, "cart", message).text(), "");
+  EXPECT_EQ(RequestKey().text(), "");
+}
+
 }  // namespace
 }  // namespace caisson::gateway::testing

@@ -10,6 +10,7 @@
 
 #include "bus/testing/run.hpp"
 #include "bus/testing/temporary_directory.hpp"
+#include "capabilities/state/make_store.hpp"
 #include "capabilities/state/sqlite_store.hpp"
 #include "capabilities/state/wall_time.hpp"
 
@@ -179,6 +180,24 @@ TEST_F(SqliteSharedTest, TheFirstToComeMovesADamagedFileAsideAndLetsTheOthersIn)
   EXPECT_EQ((*two)->note(), "");
   ASSERT_TRUE(write(**one, batch_of("v")));
   EXPECT_EQ(read(**two).value, "v");
+}
+
+TEST(StateTypes, OnlyWhatLivesInOneProcessIsOneInstances) {
+  const auto is_one_instances = [](const std::string& type, const std::string& connection) {
+    config::Component component;
+    component.name = "c";
+    component.type = type;
+    component.metadata.push_back({"ConnectionString", connection, {}, {}, {}});
+    return is_exclusive(component);
+  };
+
+  EXPECT_TRUE(is_one_instances("state.in-memory", ""));
+  EXPECT_TRUE(is_one_instances("state.sqlite", ":memory:"));
+  EXPECT_TRUE(is_one_instances("state.sqlite3", "file:x.db?mode=memory"));
+  EXPECT_FALSE(is_one_instances("state.sqlite", "file:x.db"));
+  EXPECT_FALSE(is_one_instances("state.sqlite", ""));
+  EXPECT_FALSE(is_one_instances("state.redis", ":memory:"));
+  EXPECT_FALSE(is_one_instances("state.unknown", ""));
 }
 
 }  // namespace
