@@ -404,9 +404,16 @@ Task<void> Gateway::shut_down_gracefully(Deadline deadline) {
   for (auto& [id, app] : apps_) app->finish();
   for (auto& [id, app] : apps_) co_await app->join(deadline);
   [[maybe_unused]] const bool done = co_await scope_.join(deadline);
+  const auto look_again = [this] { return loop_.deadline_in(std::chrono::milliseconds(2)); };
+  if (options_.sharing != Sharing::kAlone) {
+    // Who is linked to another gateway calls the apps through that from now on.
+    for (const auto& [id, app] : apps_) tell(app_gone_frame(id));
+    do {
+      co_await loop_.sleep_until(look_again());
+    } while (!deadline.passed(loop_.now()) && calls_.under_way() != 0);
+  }
   // What capabilities have under way with the apps is finished; the rest of it is for the next gateway.
   calls_.close();
-  const auto look_again = [this] { return loop_.deadline_in(std::chrono::milliseconds(2)); };
   while (!deadline.passed(loop_.now()) && calls_.under_way() != 0) co_await loop_.sleep_until(look_again());
   links_.release_all();
   while (!deadline.passed(loop_.now()) && !links_.all_told()) co_await loop_.sleep_until(look_again());

@@ -1,4 +1,4 @@
-"""What the split costs: the same requests with another lane, and in one process."""
+"""What the split costs: the same requests with another lane, in one process, through two gateways."""
 
 import harness
 from measurement import RATE, Measurement, Row, at_least
@@ -30,7 +30,16 @@ def in_process(bench):
         yield one
 
 
+def gateways(bench):
+    """Fills more than one CPU only where there are CPUs besides those of capability and load."""
+    one = throughput(bench, "memory", ["--gateways", "1"], "one gateway")
+    two = throughput(bench, "memory", ["--gateways", "2"], "two gateways")
+    yield one
+    yield two.against(one)
+
+
 ROWS = [
     Row("transports", "the same topology over shm and ZeroMQ ipc", transports),
     Row("split", "split against --in-process, 32 connections", in_process),
+    Row("gateways", "one gateway process and two, 32 connections", gateways),
 ]

@@ -43,6 +43,7 @@ TEST_F(AttributesTest, TheValueThatWasPutLastCounts) {
 
   ASSERT_TRUE(first_.put("shop", "pid", "3"));
 
+  EXPECT_EQ(first_.of("shop"), (Values{{"pid", "3"}}));
   EXPECT_EQ(second_.of("shop"), (Values{{"pid", "3"}}));
 }
 

@@ -12,9 +12,11 @@ import unittest
 from runtime import PATIENCE, App, Client, Load, Runtime, component, wait_for
 
 STORES = {
-    "a.yaml": component("statestore", "state.in-memory") + "---\n" + component("pubsub", "pubsub.sqlite",
-                                                                               {"connectionString": "pubsub.db"}),
+    "a.yaml": component("statestore", "state.in-memory") + "---\n" + component("pubsub", "pubsub.sqlite"),
 }
+
+# With a limit of calls invoke does not dial the app itself.
+THROUGH_GATEWAY = ["--app-max-concurrency", "64"]
 
 
 def gateway_name(number):
@@ -209,15 +211,14 @@ class LimitTest(unittest.TestCase):
     def test_the_limit_of_calls_to_the_app_is_one_for_all_gateways(self):
         app = App()
         self.addCleanup(app.close)
-        inside, most, lock = [0], [0], threading.Lock()
+        inside, most, changed = [0], [0], threading.Condition()
 
         def slow(_):
-            with lock:
+            with changed:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
-            for _ in range(20):
-                os.sched_yield()
-            with lock:
+                changed.notify_all()
+                changed.wait_for(lambda: inside[0] > 1, timeout=0.02)  # gives another one the time to come
                 inside[0] -= 1
             return 200, {}, b""
         app.answers["/slow"] = slow
@@ -319,7 +320,7 @@ class FaultTest(unittest.TestCase):
     def test_the_app_is_invoked_while_the_first_is_away(self):
         app = App()
         self.addCleanup(app.close)
-        with Pair(app=app) as runtime:
+        with Pair(app=app, flags=THROUGH_GATEWAY) as runtime:
             client = runtime.clients()[2][0]
             self.assertEqual(client.post("/v1.0/invoke/shop/method/x", "").status, 200)
 
@@ -329,6 +330,22 @@ class FaultTest(unittest.TestCase):
             load = Load(client.port, lambda own, n: own.post("/v1.0/invoke/shop/method/x", ""), client)
             load.wait_for_more()
             runtime.wait_for_new_pid("gateway", old)
+            runtime.wait_for_both()
+            load.wait_for_more()
+            load.stop()
+            self.assertEqual((load.broken, load.others_than(200)), ([], []))
+
+    def test_a_planned_restart_of_the_first_breaks_nothing_at_the_second(self):
+        app = App()
+        self.addCleanup(app.close)
+        with Pair(app=app, flags=THROUGH_GATEWAY) as runtime:
+            client = runtime.clients()[2][0]
+            load = Load(client.port, lambda own, n: own.post("/v1.0/invoke/shop/method/x", ""), client)
+            load.wait_for_more()
+
+            done = runtime.caisson("restart", "gateway")
+
+            self.assertEqual(done.returncode, 0, done.stderr)
             runtime.wait_for_both()
             load.wait_for_more()
             load.stop()
