@@ -25,6 +25,8 @@ struct Compartment {
 
 /// Each is a process with a socket directory.
 inline constexpr std::size_t kMostCompartments = 64;
+/// Processes that serve the same components of one capability.
+inline constexpr unsigned kMostInstances = 16;
 inline constexpr std::size_t kLargestCompartmentList = 1024 * 1024;
 
 /// 1 to 24 lower-case letters, digits and '-': it becomes part of a socket's path.

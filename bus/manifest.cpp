@@ -59,6 +59,7 @@ void write_route(JsonWriter& json, const Route& route) {
   write_flag(json, "fallback", route.fallback);
   write_flag(json, "open", route.open);
   write_text(json, "selector", route.selector);
+  write_text(json, "key", route.key);
   if (route.body_limit != 0) json.key("bodyLimit").value(static_cast<std::uint64_t>(route.body_limit));
   write_text(json, "group", route.group);
   write_text(json, "version", route.version);
@@ -127,6 +128,7 @@ Result<Route> read_route(element from) {
   TRY(read(fields, "fallback", route.fallback));
   TRY(read(fields, "open", route.open));
   TRY(read(fields, "selector", route.selector));
+  TRY(read(fields, "key", route.key));
   TRY(read(fields, "bodyLimit", route.body_limit));
   TRY(read(fields, "group", route.group));
   TRY(read(fields, "version", route.version));
@@ -140,6 +142,8 @@ Result<Route> read_route(element from) {
     if (!route.selector.empty() && !is_field_path(route.selector)) {
       return bad("routes.selector", "is not the number of a field");
     }
+    if (!route.key.empty() && !is_field_path(route.key)) return bad("routes.key", "is not the number of a field");
+    if (!route.key.empty() && route.rpc != Rpc::kUnary) return bad("routes.key", "is for unary methods only");
   }
   if (route.method.empty()) return bad("routes.method", "is missing");
   if (route.path.empty() != route.fallback) return bad("routes.path", "must be given, except for a fallback");

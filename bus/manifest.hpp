@@ -51,6 +51,11 @@ struct Route {
   /// 1 of the message in field 1).
   /// Empty for none.
   std::string selector;
+  /// Named like the selector (of a unary gRPC method only): what the request is about. Of several instances that
+  /// could serve it, requests with the same key reach the same one while it is there and has room. That buys
+  /// locality and nothing else: what several instances serve is shared by them. A request whose key stands in a
+  /// body, which the gateway does not read, goes to the least busy. Empty for none.
+  std::string key;
   /// Largest request body in bytes; 0: the gateway's --max-body-size.
   std::size_t body_limit = 0;
   /// For allow and deny lists: "state", "v1.0".

@@ -107,10 +107,22 @@ void add_up_flags(CLI::App& up, UpOptions& options) {
   up.add_option("--gateways", options.gateways,
                 "Gateway processes behind the same ports; default: 1 up to 7 CPUs, then one for 4, at most 8")
       ->check(CLI::Range(1U, kMostGateways));
+  CLI::Option* const instances =
+      up.add_option_function<std::vector<std::string>>(
+            "--instances",
+            [&options](const std::vector<std::string>& all) {
+              for (const std::string& one : all) {
+                const auto added = add_instances(options.instances, one);
+                if (!added) throw CLI::ValidationError(added.error().message);
+              }
+            },
+            "CAPABILITY=N: so many processes of it, which share what it serves by key (repeatable)")
+          ->allow_extra_args(false);
   up.add_flag("--in-process", options.in_process,
               "Gateway and all capabilities in one process: nothing is apart from anything, to measure what that costs")
       ->excludes("--transport")
-      ->excludes("--gateways");
+      ->excludes("--gateways")
+      ->excludes(instances);
 }
 
 Parsed refused(const std::string& why) {
@@ -149,8 +161,10 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   }
   status->add_flag("--json", options.json, "Print JSON");
   restart
-      ->add_option("NAME", options.capability,
-                   "gateway, state, pubsub, config, invoke, secrets, or a compartment, e.g. pubsub.kafka")
+      ->add_option(
+          "NAME", options.capability,
+          "gateway, state, pubsub, config, invoke, secrets, lock, one of several instances, e.g. state-2, or a "
+          "compartment, e.g. pubsub.kafka")
       ->required();
 
   health->add_option("--port", options.health_port, "Port on the loopback interface")->capture_default_str();

@@ -7,6 +7,7 @@
 #include "bus/clock.hpp"
 #include "bus/result.hpp"
 #include "cli/app_list.hpp"
+#include "cli/instances.hpp"
 
 namespace caisson::cli {
 
@@ -22,6 +23,7 @@ struct UpOptions {
   std::string run_dir;
   std::string data_dir;
   std::string transport = "shm";
+  Instances instances;
   /// Gateway and all capabilities in one process; `transport` says nothing then.
   bool in_process = false;
   /// Processes that share the apps' ports; 0: as many as suit the machine. Plan::make() settles it.

@@ -97,6 +97,27 @@ TEST(OptionsTest, InProcessIsTakenAndHasNoTransport) {
               HasSubstr("--transport excludes --in-process"));
 }
 
+TEST(OptionsTest, InstancesAreCountedByCapability) {
+  const Parsed parsed = parse({"up", "--data-dir", "/d", "--instances", "state=2", "--instances", "pubsub=16"});
+
+  ASSERT_TRUE(parsed.proceed) << parsed.text;
+  EXPECT_EQ(parsed.options.up.instances, (Instances{{"state", 2}, {"pubsub", 16}}));
+  for (const char* wrong : {"state", "state=", "=2", "state=0", "state=17", "state=2x", "state=-1"}) {
+    const Parsed refused = parse({"up", "--data-dir", "/d", "--instances", wrong});
+    EXPECT_FALSE(refused.proceed) << wrong;
+    EXPECT_THAT(refused.text, HasSubstr("must be CAPABILITY=N with N from 1 to 16")) << wrong;
+  }
+  EXPECT_THAT(parse({"up", "--data-dir", "/d", "--instances", "config=2"}).text, HasSubstr("there is one config only"));
+  EXPECT_FALSE(parse({"up", "--data-dir", "/d", "--instances", "state=2", "--in-process"}).proceed);
+}
+
+TEST(InstancesTest, ANameIsReadBackAsItsCapability) {
+  EXPECT_EQ(instance_name("state", 1), "state");
+  EXPECT_EQ(instance_name("state", 12), "state-12");
+  EXPECT_EQ(without_number("state-12"), "state");
+  for (const char* name : {"state", "in-process", "state-", "12", "-12", ""}) EXPECT_EQ(without_number(name), name);
+}
+
 TEST(OptionsTest, VersionAndHelpArePrintedWithExitCodeZero) {
   const Parsed version = parse({"--version"});
   const Parsed help = parse({"up", "--help"});

@@ -73,6 +73,12 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
         Errc::kInvalidArgument,
         fmt::format("--run-dir {}: longer than {} bytes, so its sockets could not be named", options.run_dir, longest)};
   }
+  for (const auto& [name, count] : options.instances) {
+    const auto known = capabilities();
+    if (std::ranges::find(known, name) != known.end()) continue;
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("--instances {}={}: no capability is called {}", name, count, name)};
+  }
   Plan plan;
   ASSIGN(plan.apps_, apps_of(options, environment));
   for (const std::string& file : options.configs) {
@@ -103,10 +109,10 @@ Result<Plan> Plan::make(UpOptions options, std::string program_dir, Environment 
   return plan;
 }
 
-std::string Plan::bus_address(const std::string& process, std::uint32_t gateway) const {
-  const auto ports = bus_ports_.find(process);  // a compartment has none: it came when the ports were given out
+std::string Plan::bus_address(const std::string& directory, std::uint32_t gateway) const {
+  const auto ports = bus_ports_.find(directory);  // a compartment has none: it came when the ports were given out
   if (ports != bus_ports_.end()) return fmt::format("tcp://127.0.0.1:{}", ports->second[gateway - 1]);
-  return fmt::format("{}://{}/{}/bus.sock", local_transport(), gateway_run_dir(options_.run_dir, gateway), process);
+  return fmt::format("{}://{}/{}/bus.sock", local_transport(), gateway_run_dir(options_.run_dir, gateway), directory);
 }
 
 ProcessSpec Plan::gateway(std::uint32_t number) const {
@@ -169,20 +175,21 @@ void Plan::add_resources_to(std::vector<std::string>& arguments) const {
   for (const std::string& file : options_.configs) arguments.insert(arguments.end(), {"--config", file});
 }
 
-ProcessSpec Plan::process(const std::string& name, const std::string& capability) const {
+ProcessSpec Plan::process(const std::string& name, const std::string& directory) const {
+  const std::string capability(capability_of(directory));
   ProcessSpec spec;
   spec.name = name;
   spec.program = program_dir_ + "/caisson-" + capability;
   spec.environment = environment_for(capability, environment_, named_in_configuration_);
   spec.ends_with_parent = options_.as_daprd;
-  spec.arguments = {"--connect",       bus_address(name),
+  spec.arguments = {"--connect",       bus_address(directory),
                     "--run-dir",       options_.run_dir,
                     "--data-dir",      options_.data_dir + "/" + capability,
                     "--instance",      name,
                     "--log-level",     options_.log_level,
                     "--drain-seconds", fmt::format("{}", options_.graceful_shutdown_seconds)};
   for (std::uint32_t gateway = 2; gateway <= options_.gateways; ++gateway) {
-    spec.arguments.insert(spec.arguments.end(), {"--connect", bus_address(name, gateway)});
+    spec.arguments.insert(spec.arguments.end(), {"--connect", bus_address(directory, gateway)});
   }
   if (options_.log_as_json) spec.arguments.emplace_back("--log-as-json");
   return spec;
@@ -194,7 +201,7 @@ Result<ProcessSpec> Plan::compartment(const Compartment& compartment) const {
     return Error{Errc::kNotFound, fmt::format("compartment {}: no capability is called {}", compartment.process(),
                                               compartment.capability)};
   }
-  ProcessSpec spec = process(compartment.process(), compartment.capability);
+  ProcessSpec spec = process(compartment.process(), compartment.process());
   spec.arguments.push_back("--compartment=" + compartment.name);
   for (const std::string& type : compartment.types) {
     const std::string_view driver = std::string_view(type).substr(std::min(type.find('.'), type.size() - 1) + 1);
@@ -207,8 +214,17 @@ Result<ProcessSpec> Plan::compartment(const Compartment& compartment) const {
   return spec;
 }
 
-ProcessSpec Plan::capability(const std::string& name) const {
-  ProcessSpec spec = process(name, name);
+unsigned Plan::instances_of(const std::string& name) const {
+  const auto found = options_.instances.find(name);
+  return found == options_.instances.end() ? 1 : found->second;
+}
+
+ProcessSpec Plan::capability(const std::string& name, unsigned number) const {
+  ProcessSpec spec = process(instance_name(name, number), name);
+  if (const unsigned all = instances_of(name); all > 1) {
+    spec.arguments.insert(spec.arguments.end(), {"--instance-number", std::to_string(number)});
+    spec.arguments.insert(spec.arguments.end(), {"--instances", std::to_string(all)});
+  }
   if (name == "config") {
     spec.arguments.insert(spec.arguments.end(), {"--compartments-file", compartments_path()});
     add_resources_to(spec.arguments);

@@ -31,7 +31,10 @@ class Plan {
   [[nodiscard]] ProcessSpec gateway(std::uint32_t number = 1) const;
   /// The one process of --in-process.
   [[nodiscard]] ProcessSpec in_process() const;
-  [[nodiscard]] ProcessSpec capability(const std::string& name) const;
+  /// `number`: which of its instances.
+  [[nodiscard]] ProcessSpec capability(const std::string& name, unsigned number = 1) const;
+  /// How many instances it has.
+  [[nodiscard]] unsigned instances_of(const std::string& name) const;
   /// The process of a compartment: caisson-CAPABILITY-DRIVER where one is installed for any of its
   /// types CAPABILITY.DRIVER, else the capability's own program. kNotFound: no such capability.
   [[nodiscard]] Result<ProcessSpec> compartment(const Compartment& compartment) const;
@@ -50,8 +53,9 @@ class Plan {
   Plan() = default;
   /// The lane of processes that have no port: that of the flag, and ipc beside tcp.
   [[nodiscard]] std::string local_transport() const { return options_.transport == "shm" ? "shm" : "ipc"; }
-  [[nodiscard]] std::string bus_address(const std::string& process, std::uint32_t gateway = 1) const;
-  [[nodiscard]] ProcessSpec process(const std::string& name, const std::string& capability) const;
+  [[nodiscard]] std::string bus_address(const std::string& directory, std::uint32_t gateway = 1) const;
+  /// `directory`: of its sockets, which the instances of one capability share.
+  [[nodiscard]] ProcessSpec process(const std::string& name, const std::string& directory) const;
   [[nodiscard]] std::vector<std::string> gateway_arguments(std::uint32_t number) const;
   void add_resources_to(std::vector<std::string>& arguments) const;
 

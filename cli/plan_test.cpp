@@ -89,6 +89,44 @@ TEST_F(PlanTest, ACompartmentRunsTheProgramThatItsTypesAsksForWhereThatIsInstall
             dir / "caisson-pubsub");
 }
 
+TEST_F(PlanTest, InstancesShareSocketAndDataAndHaveNamesAndNumbersOfTheirOwn) {
+  options.instances = {{"state", 2}};
+
+  const auto plan = make();
+
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->instances_of("state"), 2U);
+  EXPECT_EQ(plan->instances_of("pubsub"), 1U);
+  const ProcessSpec second = plan->capability("state", 2);
+  EXPECT_EQ(second.name, "state-2");
+  EXPECT_EQ(second.arguments,
+            (std::vector<std::string>{"--connect", "shm:///run/r/state/bus.sock", "--run-dir", "/run/r", "--data-dir",
+                                      "/var/d/state", "--instance", "state-2", "--log-level", "info", "--drain-seconds",
+                                      "5", "--instance-number", "2", "--instances", "2"}));
+  EXPECT_EQ(plan->capability("state").name, "state");
+  EXPECT_THAT(plan->compartment({"state", "b", {}, {}})->arguments, testing::Not(Contains("--instances")));
+}
+
+TEST_F(PlanTest, EveryInstanceConnectsToEveryGateway) {
+  options.instances = {{"state", 2}};
+  options.gateways = 2;
+
+  const auto plan = make();
+
+  ASSERT_TRUE(plan) << plan.error().message;
+  for (const unsigned number : {1U, 2U}) {
+    const auto arguments = plan->capability("state", number).arguments;
+    EXPECT_THAT(arguments, Contains("shm:///run/r/state/bus.sock"));
+    EXPECT_THAT(arguments, Contains("shm:///run/r/gateways/2/state/bus.sock"));
+  }
+}
+
+TEST_F(PlanTest, InstancesOfWhatIsNoCapabilityAreRefused) {
+  options.instances = {{"stat", 2}};
+
+  EXPECT_EQ(make().error().message, "--instances stat=2: no capability is called stat");
+}
+
 TEST_F(PlanTest, ConfigAndGatewayAreToldWhereTheCompartmentsAreListed) {
   const auto plan = make();
 

@@ -15,6 +15,7 @@
 
 #include "bus/compartments.hpp"
 #include "cli/gateways.hpp"
+#include "cli/instances.hpp"
 
 namespace caisson::cli {
 
@@ -156,9 +157,10 @@ bool is_process(pid_t pid, const std::string& run_dir, std::string_view name) {
     return says("caisson-gateway") &&
            says(fmt::format("{0}--run-dir{0}{1}{0}", '\0', gateway_run_dir(run_dir, number)));
   }
-  if (!says(fmt::format("caisson-{}", capability_of(name))) || !says(run_dir)) return false;
+  const std::string_view capability = without_number(capability_of(name));
+  if (!says(fmt::format("caisson-{}", capability)) || !says(run_dir)) return false;
   const std::string instance = fmt::format("--instance{0}{1}{0}", '\0', name);
-  return compartment_of(name).empty() || says(instance);
+  return name == capability || says(instance);
 }
 
 std::vector<std::string> compartments_in(const std::string& run_dir) {

@@ -117,7 +117,8 @@ std::string render_capabilities(const object& gateway) {
         object component;
         if (part.get(component) != simdjson::SUCCESS) continue;
         components.row({text_of(text_or(component, "name", "?")), text_of(text_or(component, "type", "")),
-                        text_of(text_or(component, "state", "")), text_of(text_or(capability, "name", "?")),
+                        text_of(text_or(component, "state", "")),
+                        text_of(text_or(instance, "instance", text_or(capability, "name", "?"))),
                         text_of(text_or(component, "reason", ""))});
       }
     }

@@ -90,6 +90,10 @@ class Runtime {
 
   Task<void> start_processes() {
     co_await supervisor_.remove(std::string(kInProcess));
+    for (const std::string& name : Plan::capabilities()) {
+      auto removing = remove_instances_above(name, plan_.instances_of(name));
+      co_await std::move(removing);
+    }
     const std::uint32_t gateways = plan_.options().gateways;
     for (std::uint32_t number = gateways + 1; number <= kMostGateways; ++number) {
       co_await supervisor_.remove(gateway_name(number));
@@ -100,7 +104,10 @@ class Runtime {
       supervisor_.add(plan_.gateway(number), /*ends_the_runtime=*/true);
     }
     for (const std::string& name : Plan::capabilities()) {
-      if (name != "config") supervisor_.add(plan_.capability(name));
+      if (name == "config") continue;
+      for (unsigned number = 1; number <= plan_.instances_of(name); ++number) {
+        supervisor_.add(plan_.capability(name, number));
+      }
     }
     compartments_.start();
   }
@@ -109,10 +116,21 @@ class Runtime {
   Task<void> start_one_process() {
     std::vector<std::string> others = compartments_in(plan_.options().run_dir);
     for (std::uint32_t number = 1; number <= kMostGateways; ++number) others.push_back(gateway_name(number));
-    for (const std::string& name : Plan::capabilities()) others.push_back(name);
     for (const std::string& name : others) co_await supervisor_.remove(name);
+    for (const std::string& name : Plan::capabilities()) {
+      auto removing = remove_instances_above(name, 0);
+      co_await std::move(removing);
+    }
     if (ending_) co_return;
     supervisor_.add(plan_.in_process(), /*ends_the_runtime=*/true);
+  }
+
+  /// Of an earlier, killed `caisson up` that had more of them.
+  Task<void> remove_instances_above(std::string capability, unsigned count) {
+    for (unsigned number = count + 1; number <= kMostInstances; ++number) {
+      auto removing = supervisor_.remove(instance_name(capability, number));
+      co_await std::move(removing);
+    }
   }
 
   void reread_apps() {

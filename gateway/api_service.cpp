@@ -70,6 +70,7 @@ RoutedRequest ApiService::routed(const HttpRequest& request) const {
   routed.manifest = entry.manifest.get();
   routed.route = entry.route;
   routed.component = request.match.selector();
+  routed.key = request.match.key();
   Envelope& envelope = routed.envelope;
   envelope.route = entry.route->number;
   envelope.app = app_.id;

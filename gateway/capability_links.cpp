@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bus/json_writer.hpp"
+#include "gateway/rendezvous.hpp"
 
 namespace caisson::gateway {
 
@@ -221,6 +222,9 @@ void CapabilityLinks::on_hello(Instance& instance, const Frame& frame) {
   facts.counters_path = text_member(members, "counters");
   instance.incarnation = text_member(members, "incarnation");
   if (members["pid"].get(facts.pid) != simdjson::SUCCESS) facts.pid = 0;
+  std::int64_t number = 1;
+  instance.is_first = members["number"].get(number) != simdjson::SUCCESS || number == 1;
+  instance.name_hash = fnv1a(facts.instance);
   facts.linked = true;
   ++counters_.links_opened;
   facts.since = loop_.now();
@@ -294,18 +298,33 @@ void CapabilityLinks::on_down(Instance& instance, const Error& reason) {
 
 // --- for the others ---
 
-Instance* CapabilityLinks::pick(std::string_view name, std::string_view component) const {
+Instance* CapabilityLinks::pick(std::string_view name, std::string_view component, const RequestKey& key) const {
   const Placement::Holder holder = placement_.holder(name, component);
   const auto found = groups_.find(holder.process);
   if (found == groups_.end() || !holder.ready) return nullptr;
-  Instance* best = nullptr;
-  // One that stays before one that leaves, then one that holds the component, then the least busy.
+  const auto& instances = found->second.instances;
+  if (instances.size() > 1) return best_of(found->second, component, key.text());
+  return !instances.empty() && may_take(*instances.front(), component) ? instances.front().get() : nullptr;
+}
+
+/// What only one instance may hold is the first's, so another one is asked only for what it says it holds.
+bool CapabilityLinks::may_take(const Instance& instance, std::string_view component) const {
+  if (!instance.ready() || !handlers_.may_serve(instance)) return false;
+  return instance.is_first || component.empty() || instance.holds(component) != Instance::Holds::kNothing;
+}
+
+Instance* CapabilityLinks::best_of(const Group& group, std::string_view component, std::string_view key) const {
+  const std::uint64_t hash = fnv1a(key);
+  // One that stays before one that leaves, then one where the component is up, then one that holds it, then one
+  // with room, then the one the key belongs to, then the least busy.
   const auto rank = [&](const Instance& instance) {
-    const bool holds = !component.empty() && instance.holds(component);
-    return std::tuple(instance.facts.draining, !holds, instance.in_flight());
+    const std::uint64_t share = key.empty() ? 0 : weight(instance.name_hash, hash);
+    return std::tuple(instance.facts.draining, instance.holds(component), !instance.has_room(), ~share,
+                      instance.in_flight());
   };
-  for (const auto& instance : found->second.instances) {
-    if (!instance->ready() || !handlers_.may_serve(*instance)) continue;
+  Instance* best = nullptr;
+  for (const auto& instance : group.instances) {
+    if (!may_take(*instance, component)) continue;
     if (best == nullptr || rank(*instance) < rank(*best)) best = instance.get();
   }
   return best;

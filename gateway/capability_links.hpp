@@ -12,6 +12,7 @@
 #include "gateway/gateway_counters.hpp"
 #include "gateway/instance.hpp"
 #include "gateway/placement.hpp"
+#include "gateway/request_key.hpp"
 
 namespace caisson::gateway {
 
@@ -64,9 +65,12 @@ class CapabilityLinks {
   [[nodiscard]] std::string process_for(std::string_view capability, std::string_view component) const {
     return std::string(placement_.holder(capability, component).process);
   }
-  /// The instance a request should go to, of that process: one that holds the component, else any, the
-  /// one with the fewest requests in flight. Null: none is ready. Who waits with it keeps it alive.
-  [[nodiscard]] Instance* pick(std::string_view capability, std::string_view component) const;
+  /// The instance a request should go to, of that process: one that holds the component, else any; of
+  /// several with room the one that the key belongs to (rendezvous.hpp), or without a key the one with the
+  /// fewest requests in flight. Null: none is ready, or none that could hold the component. Who waits with it
+  /// keeps it alive.
+  [[nodiscard]] Instance* pick(std::string_view capability, std::string_view component,
+                               const RequestKey& key = {}) const;
 
   void for_each(const std::function<void(Instance&)>& visit) const;
   [[nodiscard]] std::vector<CapabilityFacts> facts() const;
@@ -89,6 +93,8 @@ class CapabilityLinks {
     std::vector<InstanceFacts> gone;  // the last of each that is not linked now
   };
 
+  [[nodiscard]] bool may_take(const Instance& instance, std::string_view component) const;
+  [[nodiscard]] Instance* best_of(const Group& group, std::string_view component, std::string_view key) const;
   Result<void> listen(const std::string& process, Group& group);
   Result<void> use(const std::string& process);
   void retire(const std::string& process);

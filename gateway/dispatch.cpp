@@ -17,7 +17,6 @@ Refusal outcome_unknown() {
 Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
   const Deadline deadline = request.deadline.value_or(loop_.deadline_in(options_.deadline));
   Deadline queued_until = Deadline::never();
-  const std::size_t bytes = body.size();
   const bool repeatable = request.route->safe;
   std::string again;  // what was handed over cannot be sent a second time
   if (repeatable) again = body.view();
@@ -27,9 +26,9 @@ Task<Answer> Dispatch::call(RoutedRequest request, Buffer body) {
   answer.slot = window_.acquire();
   request.envelope.request = answer.slot.id();
   while (true) {
-    Instance* instance = queued_until.is_never() ? straight_ahead(request) : nullptr;
+    Instance* instance = queued_until.is_never() ? straight_ahead(request, body.view()) : nullptr;
     if (instance == nullptr) {
-      auto finding = find_room(request, bytes, deadline, queued_until);
+      auto finding = find_room(request, body.view(), deadline, queued_until);
       const Result<Instance*> room = co_await std::move(finding);
       if (!room) {
         answer.error = refused(*request.route, room.error());
@@ -90,7 +89,7 @@ Task<Opened> Dispatch::open(RoutedRequest request, Buffer first) {
   opened.slot = window_.acquire();
   request.envelope.request = opened.slot.id();
   while (true) {
-    auto finding = find_room(request, first.size(), wait_until, queued_until);
+    auto finding = find_room(request, first.view(), wait_until, queued_until);
     const Result<Instance*> room = co_await std::move(finding);
     if (!room) {
       opened.error = refused(*request.route, room.error());
@@ -137,29 +136,31 @@ Task<Answer> Dispatch::reply(Opened& opened, const Route& route) {
   co_return answer;
 }
 
-Instance* Dispatch::straight_ahead(const RoutedRequest& request) const {
-  Instance* const instance = links_.pick(request.manifest->capability, request.component);
+Instance* Dispatch::straight_ahead(const RoutedRequest& request, std::string_view body) const {
+  const RequestKey key(*request.route, request.key, body);
+  Instance* const instance = links_.pick(request.manifest->capability, request.component, key);
   return instance != nullptr && instance->has_room() && instance->queue().idle() ? instance : nullptr;
 }
 
-Task<Result<Instance*>> Dispatch::find_room(const RoutedRequest& request, std::size_t bytes, Deadline deadline,
+Task<Result<Instance*>> Dispatch::find_room(const RoutedRequest& request, std::string_view body, Deadline deadline,
                                             Deadline& queued_until) {
+  const RequestKey key(*request.route, request.key, body);
   const std::string& capability = request.manifest->capability;
   const Deadline parked_until = loop_.deadline_in(options_.parking_time).earlier(deadline);
   bool had_turn = !queued_until.is_never();
   while (true) {
-    Instance* const instance = links_.pick(capability, request.component);
+    Instance* const instance = links_.pick(capability, request.component, key);
     const std::string process = links_.process_for(capability, request.component);
     if (instance == nullptr) {
       ++counters_.requests_parked;
-      CO_TRY(co_await parking_.wait(process, bytes, parked_until));
+      CO_TRY(co_await parking_.wait(process, body.size(), parked_until));
       continue;
     }
     if (instance->has_room() && (had_turn || instance->queue().idle())) co_return instance;
     if (queued_until.is_never()) queued_until = loop_.deadline_in(options_.queue_time).earlier(deadline);
     const std::shared_ptr<Instance> kept = instance->shared_from_this();
     const auto end = had_turn ? FairQueue::End::kFront : FairQueue::End::kBack;
-    const Result<void> turn = co_await instance->queue().wait(request.envelope.app, bytes, queued_until, end);
+    const Result<void> turn = co_await instance->queue().wait(request.envelope.app, body.size(), queued_until, end);
     if (turn && links_.process_for(capability, request.component) != process) {
       instance->admit();  // the component has moved meanwhile: the turn is somebody else's
       queued_until = Deadline::never();

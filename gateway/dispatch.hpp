@@ -19,6 +19,8 @@ struct RoutedRequest {
   const Route* route = nullptr;
   /// The component it is for; empty: any instance will do.
   std::string_view component;
+  /// The path parameter that is the route's key; of a gRPC method it stands in the body.
+  std::string_view key = {};
   /// Route, app, method, path, query, parameters, headers, trace context.
   Envelope envelope;
   /// Where the client set one: instead of the gateway's own.
@@ -79,9 +81,9 @@ class Dispatch {
 
  private:
   /// An instance with room where nobody waits; null: find_room() has to be asked.
-  [[nodiscard]] Instance* straight_ahead(const RoutedRequest& request) const;
+  [[nodiscard]] Instance* straight_ahead(const RoutedRequest& request, std::string_view body) const;
   /// An instance with room, after waiting as long as it takes and may; lives until the next wait.
-  Task<Result<Instance*>> find_room(const RoutedRequest& request, std::size_t bytes, Deadline deadline,
+  Task<Result<Instance*>> find_room(const RoutedRequest& request, std::string_view body, Deadline deadline,
                                     Deadline& queued_until);
   Refusal refused(const Route& route, const Error& error);
   Refusal failed(const Error& error);

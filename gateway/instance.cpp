@@ -78,15 +78,17 @@ Result<void> Instance::set_status(std::string_view json) {
   if (parser.parse(json.data(), json.size()).get(status) != simdjson::SUCCESS || !status.is_object()) {
     return Error{Errc::kInvalidArgument, "the status is no JSON object"};
   }
-  std::set<std::string, std::less<>> names;
+  std::map<std::string, bool, std::less<>> told;
   simdjson::dom::array components;
   if (status["components"].get(components) == simdjson::SUCCESS) {
     for (const auto component : components) {
       std::string_view name;
-      if (component["name"].get(name) == simdjson::SUCCESS) names.emplace(name);
+      std::string_view state;
+      const bool is_up = component["state"].get(state) == simdjson::SUCCESS && state == "UP";
+      if (component["name"].get(name) == simdjson::SUCCESS) told.emplace(name, is_up);
     }
   }
-  components_ = std::move(names);
+  components_ = std::move(told);
   facts.status = json;
   return ok();
 }

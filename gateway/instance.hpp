@@ -1,9 +1,9 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 
@@ -89,8 +89,13 @@ class Instance : public std::enable_shared_from_this<Instance> {
   void post(ControlFrame frame);
   [[nodiscard]] bool told() const { return outbox_.empty(); }
 
-  /// True when its last STATUS lists this component.
-  [[nodiscard]] bool holds(std::string_view component) const { return components_.contains(component); }
+  /// What its last STATUS says of a component; in the order in which instances are asked for it.
+  enum class Holds : std::uint8_t { kUp, kNotUp, kNothing };
+  [[nodiscard]] Holds holds(std::string_view component) const {
+    const auto found = components_.find(component);
+    if (found == components_.end()) return Holds::kNothing;
+    return found->second ? Holds::kUp : Holds::kNotUp;
+  }
   [[nodiscard]] bool has_components() const { return !components_.empty(); }
   /// Takes the payload of a STATUS frame; kInvalidArgument leaves the last one.
   Result<void> set_status(std::string_view json);
@@ -101,6 +106,10 @@ class Instance : public std::enable_shared_from_this<Instance> {
   /// What it said about itself.
   InstanceFacts facts;
   std::string incarnation;
+  /// Of several, the one that holds what only one may hold.
+  bool is_first = true;
+  /// fnv1a() of its name.
+  std::uint64_t name_hash = 0;
   /// It was told that it may go: no new requests.
   bool released = false;
   /// Lets it go, when nothing else does.
@@ -117,7 +126,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
   bool lane_full_ = false;
   std::size_t in_flight_ = 0;
   std::deque<ControlFrame> outbox_;
-  std::set<std::string, std::less<>> components_;
+  std::map<std::string, bool, std::less<>> components_;  // to whether it is up
   FairQueue queue_;
   std::unique_ptr<Link> link_;
   TaskScope scope_;

@@ -128,7 +128,7 @@ Result<std::shared_ptr<const RouteTable>> RouteTable::make(
 }
 
 Result<void> RouteTable::add_rpc(const std::shared_ptr<const Manifest>& manifest, const Route& route) {
-  RouteEntry entry{manifest, &route, {}};
+  RouteEntry entry{manifest, &route, {}, -1};
   if (route.fallback) {
     if (rpc_fallback_ != nullptr) return overlap(*rpc_fallback_, *manifest, route);
     rpc_fallback_ = std::make_unique<RouteEntry>(std::move(entry));
@@ -140,7 +140,7 @@ Result<void> RouteTable::add_rpc(const std::shared_ptr<const Manifest>& manifest
 }
 
 void RouteTable::forbid_rpc(const std::shared_ptr<const Manifest>& manifest, const Route& route) {
-  rpcs_.emplace(route.path, RouteEntry{manifest, nullptr, {}});
+  rpcs_.emplace(route.path, RouteEntry{manifest, nullptr, {}, -1});
 }
 
 void RouteTable::find_rpc(std::string_view path, RouteMatch& match) const {
@@ -152,7 +152,7 @@ void RouteTable::find_rpc(std::string_view path, RouteMatch& match) const {
 
 Result<void> RouteTable::add(const std::shared_ptr<const Manifest>& manifest, const Route& route) {
   if (route.rpc != Rpc::kNone) return add_rpc(manifest, route);
-  RouteEntry entry{manifest, &route, {}};
+  RouteEntry entry{manifest, &route, {}, -1};
   if (route.fallback) {
     if (fallback_ != nullptr) return overlap(*fallback_, *manifest, route);
     fallback_ = std::make_unique<RouteEntry>(std::move(entry));
@@ -192,6 +192,11 @@ Result<void> RouteTable::add(const std::shared_ptr<const Manifest>& manifest, co
   if (!route.selector.empty() &&
       std::ranges::find(entry.parameter_names, route.selector) == entry.parameter_names.end()) {
     return invalid("the selector is none of the path's parameters");
+  }
+  if (!route.key.empty()) {
+    const auto key = std::ranges::find(entry.parameter_names, route.key);
+    if (key == entry.parameter_names.end()) return invalid("the key is none of the path's parameters");
+    entry.key = key - entry.parameter_names.begin();
   }
   auto& entries = tail ? node->tails : node->here;
   for (const RouteEntry& other : entries) {

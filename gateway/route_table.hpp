@@ -32,6 +32,7 @@ struct RouteEntry {
   std::shared_ptr<const Manifest> manifest;
   const Route* route = nullptr;
   std::vector<std::string> parameter_names;
+  std::ptrdiff_t key = -1;  // which of them is the route's key
 };
 
 /// What a request's path matched. Kept by a connection and reused, so that its memory is too; the
@@ -43,6 +44,11 @@ class RouteMatch {
   [[nodiscard]] const std::vector<Field>& parameters() const { return parameters_; }
   /// The parameter that names the component; empty where the route names none.
   [[nodiscard]] std::string_view selector() const { return selector_; }
+  /// The parameter that is the route's key; empty where it has none.
+  [[nodiscard]] std::string_view key() const {
+    return entry_ == nullptr || entry_->key < 0 ? std::string_view()
+                                                : parameters_[static_cast<std::size_t>(entry_->key)].value;
+  }
 
  private:
   friend class RouteTable;

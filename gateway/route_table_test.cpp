@@ -141,6 +141,7 @@ TEST(RouteTableErrors, AGrpcMethodServedTwiceIsAnOverlap) {
 
 TEST(ManifestTest, AGrpcMethodComesBackAsItWasWritten) {
   Manifest written = *manifest("one", {rpc(1, "/box.v1.Boxes/Get"), rpc(2, "/box.v1.Boxes/Watch")});
+  written.routes[0].key = "2";
   written.routes[1].selector = "1.2";
   written.app_rpc_queries = {"/box.v1.Owner/List"};
   const auto read = parse_manifest(to_json(written));
@@ -150,6 +151,7 @@ TEST(ManifestTest, AGrpcMethodComesBackAsItWasWritten) {
   EXPECT_EQ(method.rpc, Rpc::kUnary);
   EXPECT_EQ(method.path, "/box.v1.Boxes/Get");
   EXPECT_EQ(method.selector, "1");
+  EXPECT_EQ(method.key, "2");
   EXPECT_EQ(read->routes.at(1).selector, "1.2");
   EXPECT_EQ(read->app_rpc_queries, written.app_rpc_queries);
 }
@@ -163,6 +165,8 @@ TEST(ManifestErrors, WhatIsNoGrpcMethodIsNamed) {
       {R"("path": "/a.B/C", "selector": "0")", "'routes.selector'"},
       {R"("path": "/a.B/C", "selector": "1.")", "'routes.selector'"},
       {R"("path": "/a.B/C", "selector": "1.1.1")", "'routes.selector'"},
+      {R"("path": "/a.B/C", "key": "name")", "'routes.key'"},
+      {R"("path": "/a.B/C", "key": 2)", "'key'"},
   };
   for (const auto& [fields, named] : wrong) {
     const std::string text =
@@ -173,10 +177,36 @@ TEST(ManifestErrors, WhatIsNoGrpcMethodIsNamed) {
   }
 }
 
+TEST(ManifestErrors, AStreamHasNoKey) {
+  const auto read = parse_manifest(
+      R"({"capability": "x", "routes": [{"number": 1, "rpc": "stream", "path": "/a.B/C", "key": "1"}]})");
+
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().message, HasSubstr("'routes.key' is for unary methods only"));
+}
+
 TEST(RouteTableErrors, ASelectorMustBeAParameterOfThePath) {
   Route wrong = route(1, "GET", "/v1/{a}");
   wrong.selector = "b";
   EXPECT_FALSE(RouteTable::make({manifest("one", {wrong})}, {}));
+}
+
+TEST(RouteTableErrors, AKeyMustBeAParameterOfThePath) {
+  Route wrong = route(1, "GET", "/v1/{a}");
+  wrong.key = "b";
+  EXPECT_FALSE(RouteTable::make({manifest("one", {wrong})}, {}));
+}
+
+TEST(RouteTableKeys, TheKeyIsTheParameterThatTheRouteNames) {
+  Route keyed = route(1, "GET", "/v1/{box}/{key}");
+  keyed.key = "key";
+  const auto table = *RouteTable::make({manifest("one", {keyed, route(2, "POST", "/v1/{box}/{key}")})}, {});
+  RouteMatch match;
+
+  ASSERT_TRUE(table->find("GET", "/v1/b/a%20b", match));
+  EXPECT_EQ(match.key(), "a b");
+  ASSERT_TRUE(table->find("POST", "/v1/b/k", match));
+  EXPECT_EQ(match.key(), "");
 }
 
 TEST(RouteRulesTest, ADeniedGroupIsNotThereAndAnOpenRouteAlwaysIs) {

@@ -174,4 +174,17 @@ std::string_view protobuf_string(std::string_view message, std::uint32_t number)
   return found;
 }
 
+std::string_view protobuf_string_at(std::string_view message, std::string_view path) {
+  while (!path.empty()) {
+    std::uint32_t number = 0;
+    const std::size_t dot = path.find('.');
+    const char* const end = path.data() + std::min(dot, path.size());
+    if (std::from_chars(path.data(), end, number).ptr != end || number == 0) return {};
+    message = protobuf_string(message, number);
+    if (dot == std::string_view::npos) return message;
+    path.remove_prefix(dot + 1);
+  }
+  return {};
+}
+
 }  // namespace caisson::gateway

@@ -45,5 +45,7 @@ std::string decode_rpc_text(std::string_view text);
 /// "length-delimited" (a string); empty when there is none, or the message is broken before it ends.
 /// Reads lengths only: the one look that the gateway takes into a body.
 std::string_view protobuf_string(std::string_view message, std::uint32_t number);
+/// The same for a path of numbers: "1.2" is field 2 of the message in field 1. Empty for an empty path.
+std::string_view protobuf_string_at(std::string_view message, std::string_view path);
 
 }  // namespace caisson::gateway

@@ -31,6 +31,17 @@ TEST(RpcMessageTest, TheSelectorIsTheLastTopLevelStringOfItsNumber) {
   EXPECT_EQ(protobuf_string("", 1), "");
 }
 
+TEST(RpcMessageTest, APathOfNumbersLeadsIntoMessages) {
+  const std::string inner = "\x12\x03key";       // field 2
+  const std::string outer = "\x0a\x05" + inner;  // field 1
+
+  EXPECT_EQ(protobuf_string_at(inner, "2"), "key");
+  EXPECT_EQ(protobuf_string_at(outer, "1.2"), "key");
+  EXPECT_EQ(protobuf_string_at(outer, "2"), "");
+  EXPECT_EQ(protobuf_string_at(outer, ""), "");
+  EXPECT_EQ(protobuf_string_at(outer, "x"), "");
+}
+
 TEST(RpcMessageTest, ABrokenMessageHasNoSelector) {
   EXPECT_EQ(protobuf_string("\x0a\x05"
                             "box",

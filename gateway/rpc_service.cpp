@@ -220,20 +220,9 @@ std::vector<Field> crossing_metadata(const RequestHead& head, bool streamed) {
   return fields;
 }
 
-/// The component that the message names; empty where the route names none. A selector "1.2" is field 2 of
-/// the message in field 1.
+/// The component that the message names; empty where the route names none.
 std::string_view component_in(std::string_view message, const Route& route) {
-  std::string_view path = route.selector;
-  while (!path.empty()) {
-    std::uint32_t number = 0;
-    const std::size_t dot = path.find('.');
-    const char* const end = path.data() + std::min(dot, path.size());
-    if (std::from_chars(path.data(), end, number).ptr != end || number == 0) return {};
-    message = protobuf_string(message, number);
-    if (dot == std::string_view::npos) return message;
-    path.remove_prefix(dot + 1);
-  }
-  return {};
+  return protobuf_string_at(message, route.selector);
 }
 
 std::size_t message_limit(const Route& route, const AppConfig& app) {

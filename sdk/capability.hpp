@@ -87,6 +87,15 @@ struct ComponentStatus {
   std::vector<std::string> scopes;
 };
 
+/// Which of the processes that serve the same components of a capability this is. A component that only one
+/// process may hold is the first's; the gateway asks another one only for components that its STATUS names.
+struct InstanceNumber {
+  unsigned number = 1;  // from 1
+  unsigned of = 1;
+  [[nodiscard]] bool is_first() const { return number == 1; }
+  [[nodiscard]] bool is_alone() const { return of == 1; }
+};
+
 /// What the process offers to its capability. Lives longer than the capability. One thread.
 class Context {
  public:
@@ -97,6 +106,7 @@ class Context {
   [[nodiscard]] virtual const std::string& data_dir() const = 0;
   /// Name of this process among the instances of its capability.
   [[nodiscard]] virtual const std::string& instance() const = 0;
+  [[nodiscard]] virtual InstanceNumber instance_number() const { return {}; }
   virtual Counters& counters() = 0;
   /// Command-line arguments that the process itself does not know; the capability's own.
   [[nodiscard]] virtual const std::vector<std::string>& arguments() const = 0;

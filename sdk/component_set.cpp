@@ -47,8 +47,14 @@ ComponentSet::~ComponentSet() = default;
 
 void ComponentSet::configure(const config::Generation& generation) {
   std::map<std::string, const config::Component*, std::less<>> wanted;
+  of_the_first_instance_.clear();
   for (const config::Component& document : generation.components) {
-    if (document.type.starts_with(options_.prefix)) wanted.emplace(document.name, &document);
+    if (!document.type.starts_with(options_.prefix)) continue;
+    if (!context_.instance_number().is_first() && options_.exclusive(document)) {
+      of_the_first_instance_[document.name] = document.scopes;
+    } else {
+      wanted.emplace(document.name, &document);
+    }
   }
   some_are_elsewhere_ = !generation.elsewhere.empty();
 
@@ -96,7 +102,7 @@ Task<void> ComponentSet::keep(std::shared_ptr<Slot> slot) {
   Nanos pause = kFirstRetry;
   while (true) {
     auto made = co_await make_one(slot->document);
-    if (is_held(made) && options_.exclusive(slot->document.type)) {
+    if (is_held(made)) {
       // What the new one needs is held by the old one, here or in a process the component comes from.
       auto task = slot->component != nullptr ? replace_exclusive(*slot) : wait_for_hand_over(*slot);
       made = co_await std::move(task);
@@ -206,9 +212,12 @@ Task<Result<std::shared_ptr<Component>>> ComponentSet::make_one(const config::Co
 ComponentSet::Found ComponentSet::find(std::string_view name, std::string_view app) const {
   const auto slot = slots_.find(name);
   if (slot == slots_.end() || !visible_to(slot->second->document.scopes, app)) {
-    const bool any = some_are_elsewhere_ || std::ranges::any_of(slots_, [&](const auto& entry) {
-                       return visible_to(entry.second->document.scopes, app);
-                     });
+    const auto first = of_the_first_instance_.find(name);
+    if (first != of_the_first_instance_.end() && visible_to(first->second, app)) {
+      return {nullptr, Absent::kNotReady, "the first instance of the capability holds it"};
+    }
+    const auto is_seen = [&](const auto& entry) { return visible_to(entry.second->document.scopes, app); };
+    const bool any = some_are_elsewhere_ || !of_the_first_instance_.empty() || std::ranges::any_of(slots_, is_seen);
     return {nullptr, any ? Absent::kUnknown : Absent::kNoneConfigured, {}};
   }
   if (slot->second->component != nullptr) return {slot->second->component, Absent::kUnknown, {}};
@@ -225,7 +234,7 @@ Task<ComponentSet::Found> ComponentSet::find_when_ready(std::string name, std::s
     if (!known || found.component != nullptr) co_return found;
     was_known = true;
     const auto slot = slots_.find(name);
-    if (slot->second->attempted) co_return found;
+    if (slot == slots_.end() || slot->second->attempted) co_return found;
     const Wake wake = co_await changed_.wait(context_.loop(), deadline);
     if (wake == Wake::kDeadline) co_return found;
   }
@@ -259,6 +268,7 @@ std::vector<ComponentStatus> ComponentSet::status() const {
 void ComponentSet::clear() {
   scope_.cancel_all();
   slots_.clear();
+  of_the_first_instance_.clear();
   changed_.wake_all();
 }
 

@@ -67,8 +67,9 @@ class Component {
 /// Keeps one component per document in step with the configuration: initialised beside the others,
 /// each with its own deadline; retried with back-off when that fails; a changed one is initialised
 /// beside the old one, which serves until the new one is up; a removed one is dropped once the last
-/// request that uses it has ended. One whose storage another process still holds is tried again until
-/// that one has let go; requests wait meanwhile. Owner: a capability; one thread.
+/// request that uses it has ended. Where initialising fails with kAlreadyExists, its storage is held: the
+/// old one is let go of first, and opened again if that does not help; where there is no old one, another
+/// process is given some time to let go; requests wait meanwhile. Owner: a capability; one thread.
 class ComponentSet {
  public:
   /// Makes and initialises one component. Must end by `deadline`. The spec outlives the task.
@@ -76,10 +77,9 @@ class ComponentSet {
   struct Options {
     /// "state.": only types with this prefix are kept here.
     std::string prefix;
-    /// True for types that hold what only one instance may have open. When initialising the new one
-    /// fails with kAlreadyExists, the old one is let go of first, and opened again if that does not
-    /// help; where there is no old one, another process is given some time to let go.
-    std::function<bool(std::string_view type)> exclusive = [](std::string_view) { return false; };
+    /// True for what two processes cannot have open, or what lives in a process: of several instances the
+    /// first opens it, and the others leave it out of their status and never answer for it.
+    std::function<bool(const config::Component&)> exclusive = [](const config::Component&) { return false; };
     /// Called when a component came up, went away or was replaced.
     std::function<void(const std::string& name)> changed = [](const std::string&) {};
   };
@@ -122,6 +122,7 @@ class ComponentSet {
   Options options_;
   Make make_;
   std::map<std::string, std::shared_ptr<Slot>, std::less<>> slots_;
+  std::map<std::string, std::vector<std::string>, std::less<>> of_the_first_instance_;  // to their scopes
   bool some_are_elsewhere_ = false;
   mutable WaitQueue changed_;  // a reader that waits changes nothing that others see
   LogLimit log_limit_;

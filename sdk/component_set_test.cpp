@@ -17,6 +17,7 @@ class LoopContext final : public Context {
   EventLoop& loop() override { return loop_; }
   [[nodiscard]] const std::string& data_dir() const override { return none_; }
   [[nodiscard]] const std::string& instance() const override { return none_; }
+  [[nodiscard]] InstanceNumber instance_number() const override { return number; }
   Counters& counters() override { return counters_; }
   [[nodiscard]] const std::vector<std::string>& arguments() const override { return arguments_; }
   Task<Result<Reply>> call(Envelope call, Buffer, Deadline) override {
@@ -30,6 +31,7 @@ class LoopContext final : public Context {
 
   std::vector<std::string> asked_for;
   int status_changes = 0;
+  InstanceNumber number;
 
  private:
   EventLoop& loop_;
@@ -59,7 +61,7 @@ class ComponentSetTest : public ::testing::Test {
  protected:
   ComponentSetTest() {
     options_.prefix = "box.";
-    options_.exclusive = [](std::string_view type) { return type == "box.exclusive"; };
+    options_.exclusive = [](const config::Component& component) { return component.type == "box.exclusive"; };
     set_.emplace(context_, options_, [this](const ComponentSpec& spec, Deadline) { return make(spec); });
   }
 
@@ -257,6 +259,25 @@ TEST_F(ComponentSetTest, AnAppOutsideTheScopesDoesNotSeeIt) {
   wait_for("first");
 
   EXPECT_EQ(set_->find("c", "other").absent, ComponentSet::Absent::kNoneConfigured);
+}
+
+TEST_F(ComponentSetTest, WhatOnlyOneInstanceMayHoldIsOpenedByTheFirstAndByNoOther) {
+  context_.number = {2, 2};
+  auto first_only = document("box.exclusive", {{"file", "a"}, {"name", "first"}});
+  first_only.name = "one";
+  first_only.scopes = {"shop"};
+  configure({first_only, document("box.shared", {{"file", "b"}, {"name", "second"}})});
+
+  wait_for("second");
+
+  EXPECT_EQ(held_, (std::vector<std::string>{"b"}));
+  ASSERT_EQ(set_->status().size(), 1u);
+  EXPECT_EQ(set_->status()[0].name, "c");
+  const auto found = testing::run(loop_, set_->find_when_ready("one", "shop", Deadline::never()));
+  EXPECT_EQ(found.component, nullptr);
+  EXPECT_EQ(found.absent, ComponentSet::Absent::kNotReady);
+  EXPECT_EQ(found.reason, "the first instance of the capability holds it");
+  EXPECT_EQ(set_->find("one", "other").absent, ComponentSet::Absent::kUnknown);
 }
 
 TEST_F(ComponentSetTest, ASecretThatCannotBeHadKeepsTheComponentDown) {

@@ -14,12 +14,21 @@
 
 namespace caisson::sdk {
 
-FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+namespace {
+
+Error held(const std::string& path) {
+  return {Errc::kAlreadyExists, fmt::format("{} is open in another component or process", path)};
+}
+
+}  // namespace
+
+FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)), alone_(other.alone_) {}
 
 FileLock& FileLock::operator=(FileLock&& other) noexcept {
   if (this != &other) {
     if (fd_ >= 0) ::close(fd_);
     fd_ = std::exchange(other.fd_, -1);
+    alone_ = other.alone_;
   }
   return *this;
 }
@@ -28,14 +37,31 @@ FileLock::~FileLock() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<FileLock> FileLock::take(const std::string& path) {
+Result<FileLock> FileLock::open(const std::string& path) {
   const std::string name = path + ".lock";
-  FileLock lock(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (lock.fd_ < 0) return Error{Errc::kUnavailable, fmt::format("{}: {}", name, std::strerror(errno))};
-  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
-    return Error{Errc::kAlreadyExists, fmt::format("{} is open in another component or process", path)};
-  }
+  const int fd = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return Error{Errc::kUnavailable, fmt::format("{}: {}", name, std::strerror(errno))};
+  return FileLock(fd);
+}
+
+Result<FileLock> FileLock::take(const std::string& path) {
+  ASSIGN(FileLock lock, open(path));
+  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) return held(path);
   return lock;
+}
+
+Result<FileLock> FileLock::take_shared(const std::string& path) {
+  ASSIGN(FileLock lock, open(path));
+  lock.alone_ = ::flock(lock.fd_, LOCK_EX | LOCK_NB) == 0;
+  if (!lock.alone_ && ::flock(lock.fd_, LOCK_SH | LOCK_NB) != 0) return held(path);
+  return lock;
+}
+
+Result<void> FileLock::share() {
+  // Not one step for the kernel: it lets go first.
+  if (::flock(fd_, LOCK_SH | LOCK_NB) != 0) return Error{Errc::kAlreadyExists, "another process was quicker"};
+  alone_ = false;
+  return ok();
 }
 
 Result<std::string> move_aside(const std::string& path, const std::string& utc) {

@@ -27,7 +27,8 @@ std::string random_id() {
 /// The processes of one capability share its folder, but not their configuration.
 std::string snapshot_path(const Process::Options& options) {
   if (options.data_dir.empty()) return {};
-  const std::string part = options.compartment.empty() ? std::string() : "." + options.compartment;
+  std::string part = options.compartment.empty() ? std::string() : "." + options.compartment;
+  if (!options.number.is_first()) part += fmt::format("-{}", options.number.number);
   return fmt::format("{}/generation{}.snapshot", options.data_dir, part);
 }
 
@@ -157,6 +158,7 @@ std::string Process::hello() const {
   json.key("incarnation").value(incarnation_).key("version").value(CAISSON_VERSION);
   json.key("pid").value(static_cast<std::int64_t>(::getpid()));
   json.key("counters").value(options_.counters_path);
+  if (!options_.number.is_first()) json.key("number").value(options_.number.number);
   json.end_object();
   return json.take();
 }

@@ -37,6 +37,7 @@ class Process final : public Context {
     std::string counters_path;  // empty: counters that nobody reads
     std::vector<std::string> arguments;
     std::string compartment{};  // which part of the capability this is; empty: its own process
+    InstanceNumber number{};    // which of the processes that serve this part
   };
 
   Process(EventLoop& loop, Options options, const MakeCapability& make);
@@ -60,6 +61,7 @@ class Process final : public Context {
   [[nodiscard]] const std::string& data_dir() const override { return options_.data_dir; }
   [[nodiscard]] const std::string& instance() const override { return options_.instance; }
   Counters& counters() override { return counters_; }
+  [[nodiscard]] InstanceNumber instance_number() const override { return options_.number; }
   [[nodiscard]] const std::vector<std::string>& arguments() const override { return options_.arguments; }
   Task<Result<Reply>> call(Envelope call, Buffer body, Deadline deadline) override;
   Result<OpenCall> open_call(Envelope call, Buffer first, Deadline deadline) override;

@@ -34,6 +34,7 @@ struct Flags {
   std::string data_dir;
   std::string compartment;
   std::string instance;
+  InstanceNumber number;
   std::string log_level = "info";
   bool log_as_json = false;
   bool print_manifest = false;
@@ -65,6 +66,9 @@ std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& fl
         return is_compartment_name(text) ? std::string() : "must be 1 to 24 lower-case letters, digits and '-'";
       });
   app.add_option("--instance", flags.instance, "Name of this instance")->default_str(std::string(name));
+  app.add_option("--instance-number", flags.number.number,
+                 "Which of several processes that serve the same this is, from 1; each needs an --instance of its own");
+  app.add_option("--instances", flags.number.of, "How many there are")->check(CLI::Range(1U, kMostInstances));
   app.add_option("--log-level", flags.log_level, "debug, info, warn, error or fatal");
   app.add_flag("--log-as-json", flags.log_as_json, "Log JSON lines");
   app.add_flag("--print-manifest", flags.print_manifest, "Print the manifest and exit");
@@ -77,6 +81,11 @@ std::optional<int> parse(int argc, char** argv, std::string_view name, Flags& fl
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
+  }
+  if (flags.number.number < 1 || flags.number.number > flags.number.of) {
+    std::fprintf(stderr, "--instance-number %u: must be 1 to --instances, which is %u\n", flags.number.number,
+                 flags.number.of);
+    return 1;
   }
   flags.rest = app.remaining();
   if (flags.instance.empty()) flags.instance = process_name(name, flags);
@@ -127,7 +136,8 @@ int serve(std::string_view name, const Flags& flags, const MakeCapability& make)
     log(LogLevel::kError, error.message);
     return 1;
   };
-  Process::Options options{std::string(name), flags.instance, flags.data_dir, {}, flags.rest, flags.compartment};
+  Process::Options options{std::string(name), flags.instance,    flags.data_dir, {},
+                           flags.rest,        flags.compartment, flags.number};
   if (const auto made = make_folder(flags.data_dir, "--data-dir"); !made) return fail(made.error());
   if (!flags.run_dir.empty()) {
     const std::string own = flags.run_dir + "/" + process_name(name, flags);
@@ -191,7 +201,7 @@ int health(std::string_view name, const Flags& flags) {
 int print_manifest(std::string_view name, const Flags& flags, const MakeCapability& make) {
   const SystemClock clock;
   EventLoop loop(clock);
-  Process::Options options{std::string(name), flags.instance, {}, {}, flags.rest, {}};
+  Process::Options options{std::string(name), flags.instance, {}, {}, flags.rest, {}, {}};
   const Process process(loop, std::move(options), make);
   std::printf("%s\n", to_json(process.manifest()).c_str());
   return 0;

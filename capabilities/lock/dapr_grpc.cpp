@@ -16,6 +16,7 @@ Route route_of(std::string group, const std::string& method) {
   route.ledgered = true;
   route.body_limit = kMostRequestBytes;
   route.selector = "1";  // store_name
+  route.key = "2";       // resource_id
   route.group = std::move(group);
   route.version = "v1alpha1";
   route.errors = ErrorShape::kGrpc;

@@ -66,8 +66,8 @@ Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, 
   co_return component;
 }
 
-bool is_exclusive(std::string_view type) {
-  const StoreType* const known = find_type(type);
+bool is_exclusive(const config::Component& component) {
+  const StoreType* const known = find_type(component.type);
   return known != nullptr && known->exclusive;
 }
 

@@ -14,6 +14,6 @@ Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, 
                                                          Deadline deadline);
 
 /// True for types that only one process may have open.
-bool is_exclusive(std::string_view type);
+bool is_exclusive(const config::Component& component);
 
 }  // namespace caisson::lock

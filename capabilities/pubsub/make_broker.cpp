@@ -41,7 +41,9 @@ Task<Made> make_sqlite(sdk::Context& context, const sdk::ComponentSpec& spec, Wa
 
 Task<Made> make_redis(sdk::Context& context, const sdk::ComponentSpec& spec, WallClock wall_clock, Deadline deadline) {
   CO_ASSIGN(RedisBrokerOptions options, RedisBrokerOptions::parse(spec));
-  ConsumerInstance instance = claim_consumer_instance(context.data_dir(), spec.name);
+  const unsigned number = context.instance_number().number;
+  const std::string owner = number == 1 ? spec.name : fmt::format("{}.{}", spec.name, number);
+  ConsumerInstance instance = claim_consumer_instance(context.data_dir(), owner);
   std::function<void()> changed = [&context] { context.status_changed(); };
   auto opening = RedisBroker::open(context.loop(), std::move(options), std::move(instance), std::move(wall_clock),
                                    std::move(changed), deadline);
@@ -51,7 +53,9 @@ Task<Made> make_redis(sdk::Context& context, const sdk::ComponentSpec& spec, Wal
 
 }  // namespace
 
-bool is_exclusive(std::string_view type) { return type == "pubsub.sqlite" || type == "pubsub.in-memory"; }
+bool is_exclusive(const config::Component& component) {
+  return component.type == "pubsub.sqlite" || component.type == "pubsub.in-memory";
+}
 
 Task<Made> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec, WallClock wall_clock, Deadline deadline) {
   if (spec.type == "pubsub.sqlite") co_return co_await make_sqlite(context, spec, std::move(wall_clock), deadline);

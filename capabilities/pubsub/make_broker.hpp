@@ -21,7 +21,7 @@ struct BrokerType {
 };
 
 /// True for types whose storage one process at a time may have open.
-bool is_exclusive(std::string_view type);
+bool is_exclusive(const config::Component& component);
 
 /// Component type to backend. kInvalidArgument: an unknown type or bad metadata, named.
 Task<Result<std::shared_ptr<Broker>>> make_broker(sdk::Context& context, const sdk::ComponentSpec& spec,

@@ -33,7 +33,7 @@ enum class Effect : std::uint8_t { kNone, kOnce };
 
 Route route_of(std::string_view method, Effect effect) {
   Route route = sdk::dapr_rpc(method, "state", "v1");
-  route.selector = "1";
+  route.selector = "1";  // store_name
   route.safe = effect == Effect::kNone;
   route.ledgered = effect == Effect::kOnce;
   return route;
@@ -58,10 +58,14 @@ const std::string& store_of(const rpc::ExecuteStateTransactionRequest& message) 
 }  // namespace
 
 void DaprGrpc::define(sdk::Definition& definition) {
-  route(definition, route_of("GetState", Effect::kNone), "get", &DaprGrpc::get);
+  Route get_one = route_of("GetState", Effect::kNone);
+  get_one.key = "2";
+  route(definition, std::move(get_one), "get", &DaprGrpc::get);
   route(definition, route_of("GetBulkState", Effect::kNone), "bulk_get", &DaprGrpc::get_many);
   route(definition, route_of("SaveState", Effect::kOnce), "set", &DaprGrpc::save);
-  route(definition, route_of("DeleteState", Effect::kOnce), "delete", &DaprGrpc::remove);
+  Route remove_one = route_of("DeleteState", Effect::kOnce);
+  remove_one.key = "2";
+  route(definition, std::move(remove_one), "delete", &DaprGrpc::remove);
   route(definition, route_of("DeleteBulkState", Effect::kOnce), "bulk_delete", &DaprGrpc::remove_many);
   route(definition, route_of("ExecuteStateTransaction", Effect::kOnce), "transaction", &DaprGrpc::transact);
   Route search = route_of("QueryStateAlpha1", Effect::kNone);

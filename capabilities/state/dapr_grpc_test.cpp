@@ -368,6 +368,8 @@ TEST_F(DaprGrpcTest, TheManifestSaysWhatMayBeSentAgainAndWhereTheStoreStands) {
     ++methods;
     EXPECT_EQ(route.rpc, Rpc::kUnary);
     EXPECT_EQ(route.selector, "1");
+    const bool is_of_one_key = route.path.ends_with("/GetState") || route.path.ends_with("/DeleteState");
+    EXPECT_EQ(route.key, is_of_one_key ? "2" : "") << route.path;
     EXPECT_EQ(route.group, "state");
     EXPECT_EQ(route.version, route.path.ends_with("Alpha1") ? "v1alpha1" : "v1");
     EXPECT_EQ(route.errors, ErrorShape::kGrpc);

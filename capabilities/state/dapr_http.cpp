@@ -84,6 +84,7 @@ void DaprHttp::define(sdk::Definition& definition) {
   definition.manifest().calls = {"secrets.resolve"};  // for secretKeyRef
   Route get_one = route_of("GET", "/v1.0/state/{store}/{key}");
   get_one.safe = true;
+  get_one.key = "key";
   route(definition, get_one, "get", &DaprHttp::get);
 
   Route set_some = route_of("POST,PUT", "/v1.0/state/{store}");
@@ -92,6 +93,7 @@ void DaprHttp::define(sdk::Definition& definition) {
 
   Route remove_one = route_of("DELETE", "/v1.0/state/{store}/{key}");
   remove_one.ledgered = true;
+  remove_one.key = "key";
   route(definition, remove_one, "delete", &DaprHttp::remove);
 
   Route get_some = route_of("POST,PUT", "/v1.0/state/{store}/bulk");

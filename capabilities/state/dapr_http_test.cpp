@@ -197,6 +197,7 @@ TEST_F(DaprHttpTest, PutIsPostAndManifestSaysWhatMayBeSentAgain) {
   for (const Route& route : process_->manifest().routes) {
     if (route.rpc != Rpc::kNone) continue;
     EXPECT_EQ(route.selector, "store");
+    EXPECT_EQ(route.key, route.path.ends_with("{key}") ? "key" : "");
     EXPECT_EQ(route.group, "state");
     EXPECT_EQ(route.too_large.status, 400);
     EXPECT_EQ(route.too_large.code, "ERR_MALFORMED_REQUEST");

@@ -28,6 +28,12 @@ Task<Opened> open_sqlite(sdk::Context& context, const sdk::ComponentSpec& spec, 
     co_return Error{Errc::kInvalidArgument, "a component's name must not hold '/'"};
   const std::string default_path = fmt::format("{}/{}.db", context.data_dir(), spec.name);
   CO_ASSIGN(SqliteOptions options, parse_sqlite_options(spec.metadata, default_path));
+  options.shared = !context.instance_number().is_alone();
+  if (options.in_memory() && !context.instance_number().is_first()) {
+    co_return Error{Errc::kInvalidArgument,
+                    "a connectionString for memory must not come from a secret where the "
+                    "capability has several instances"};
+  }
   deadline = deadline.earlier(context.loop().deadline_in(options.timeout));
 
   SqliteStore::Hooks hooks;
@@ -49,16 +55,16 @@ Task<Opened> open_redis(sdk::Context& context, const sdk::ComponentSpec& spec, D
 
 struct StoreType {
   std::string_view name;
-  bool exclusive;
+  bool exclusive;  // what it keeps is in one process
   OpenStore open;
 };
 
 /// Every type this capability knows. A new backend is a line here and its two files.
 constexpr StoreType kStoreTypes[] = {
-    {"state.sqlite", true, open_sqlite},
-    {"state.sqlite3", true, open_sqlite},
+    {"state.sqlite", false, open_sqlite},
+    {"state.sqlite3", false, open_sqlite},
     {"state.redis", false, open_redis},
-    {"state.in-memory", false, open_memory},
+    {"state.in-memory", true, open_memory},
 };
 
 /// What Dapr can do and this capability cannot (yet). Serving without it would be silent harm: values
@@ -98,9 +104,14 @@ Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, 
   co_return component;
 }
 
-bool is_exclusive(std::string_view type) {
-  const StoreType* const known = find_type(type);
-  return known != nullptr && known->exclusive;
+bool is_exclusive(const config::Component& component) {
+  const StoreType* const known = find_type(component.type);
+  if (known == nullptr) return false;
+  if (known->exclusive || known->open != open_sqlite) return known->exclusive;
+  std::vector<std::pair<std::string, std::string>> given;
+  for (const config::MetadataItem& item : component.metadata) given.emplace_back(item.name, item.value);
+  const auto options = parse_sqlite_options(sdk::Metadata(std::move(given)), component.name);
+  return options && options->in_memory();
 }
 
 }  // namespace caisson::state

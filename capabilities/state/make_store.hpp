@@ -30,7 +30,7 @@ class StateComponent final : public sdk::Component {
 Task<Result<std::shared_ptr<sdk::Component>>> make_store(sdk::Context& context, const sdk::ComponentSpec& spec,
                                                          Deadline deadline);
 
-/// True for types that only one process may have open.
-bool is_exclusive(std::string_view type);
+/// True for what lives in one process: no other instance may open it as well.
+bool is_exclusive(const config::Component& component);
 
 }  // namespace caisson::state

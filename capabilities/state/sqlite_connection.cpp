@@ -2,13 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <limits>
+#include <thread>
 
 #include "sdk/sqlite_setup.hpp"
 
 namespace caisson::state {
 
 namespace {
+
+constexpr Nanos kLockLook = std::chrono::milliseconds(1);
 
 Errc code_of(int sqlite_code) {
   switch (sqlite_code & 0xFF) {
@@ -95,9 +100,19 @@ Result<SqliteConnection> SqliteConnection::open(const std::string& path, Access 
   if (code != SQLITE_OK) return error_of(handle);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
-  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(busy_timeout).count();
-  sqlite3_busy_timeout(handle, static_cast<int>(std::min<std::int64_t>(milliseconds, 600'000)));
+  connection.wait_for_locks(busy_timeout);
   return connection;
+}
+
+/// SQLite's own way of waiting looks every tenth of a second, too rarely for processes that share a file.
+void SqliteConnection::wait_for_locks(Nanos busy_timeout) {
+  const auto looks = static_cast<std::intptr_t>(std::min<Nanos>(busy_timeout, std::chrono::minutes(10)) / kLockLook);
+  const auto wait = [](void* most, int looked) {
+    if (looked >= reinterpret_cast<std::intptr_t>(most)) return 0;
+    std::this_thread::sleep_for(kLockLook);
+    return 1;
+  };
+  sqlite3_busy_handler(handle_.get(), wait, reinterpret_cast<void*>(looks));
 }
 
 Result<void> SqliteConnection::execute(const std::string& sql) {

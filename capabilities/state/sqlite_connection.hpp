@@ -51,6 +51,8 @@ class SqliteConnection {
 
   /// The file is created when it is missing and may be written. ":memory:" is a database of its own.
   static Result<SqliteConnection> open(const std::string& path, Access access, Nanos busy_timeout);
+  /// How long to wait for a lock that another process holds.
+  void wait_for_locks(Nanos busy_timeout);
 
   Result<void> execute(const std::string& sql);
   /// Runs a statement and gives the first column of its first row; empty when there is no row.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "bus/log.hpp"
@@ -22,6 +23,8 @@ using Access = SqliteConnection::Access;
 /// than a component has for its initialisation. Damage is then found by the first read of it.
 constexpr std::int64_t kCheckedSize = 256 << 20;
 constexpr std::int64_t kLedgerKeptMs = 24LL * 3600 * 1000;
+/// How long a write waits for those of other processes; what they commit in one go is bounded (kMaxGroupBytes).
+constexpr Nanos kSharedPatience = std::chrono::seconds(5);
 /// Instructions of SQLite's machine between two looks at the stop flag; well under a millisecond.
 constexpr int kProgressSteps = 10'000;
 
@@ -53,13 +56,14 @@ Result<void> check(SqliteConnection& connection, const SqliteOptions& options) {
   return ok();
 }
 
-Result<SqliteConnection> open_checked(const SqliteOptions& options, std::atomic<bool>& stop) {
+/// `alone`: no other process has opened, and so checked, the file before.
+Result<SqliteConnection> open_checked(const SqliteOptions& options, bool alone, std::atomic<bool>& stop) {
   const Access access = options.read_only ? Access::kReadOnly : Access::kReadWrite;
   ASSIGN(SqliteConnection connection, SqliteConnection::open(options.path, access, options.busy_timeout));
   sqlite3_progress_handler(
       connection.handle(), kProgressSteps,
       [](void* flag) { return static_cast<std::atomic<bool>*>(flag)->load() ? 1 : 0; }, &stop);
-  TRY(check(connection, options));
+  if (alone) TRY(check(connection, options));
   TRY(configure(connection, options));
   if (!options.read_only) TRY(create_tables(connection, options));
   sqlite3_progress_handler(connection.handle(), 0, nullptr, nullptr);
@@ -84,38 +88,50 @@ Error about(const std::string& path, Error error) {
 Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(SqliteOptions options, WallClock now,
                                                              std::shared_ptr<std::atomic<bool>> stop) {
   sdk::FileLock lock;
-  if (!options.in_memory() && !options.read_only) {
-    ASSIGN(lock, sdk::FileLock::take(options.path));
+  SqliteTurn turn;
+  const bool is_locked = !options.in_memory() && !options.read_only;
+  options.shared = options.shared && is_locked;
+  if (is_locked) {
+    ASSIGN(lock, options.shared ? sdk::FileLock::take_shared(options.path) : sdk::FileLock::take(options.path));
+  }
+  if (options.shared) {
+    ASSIGN(turn, SqliteTurn::open(options.path));
   }
   std::string note;
-  auto connection = open_checked(options, *stop);
-  if (!connection && is_damage(connection.error()) && !options.read_only) {
+  turn.take(options.busy_timeout);
+  auto connection = open_checked(options, lock.is_alone(), *stop);
+  turn.give_back();
+  // One that others have open stays where it is: what they write would go with it.
+  if (!connection && is_damage(connection.error()) && is_locked && lock.is_alone()) {
     const std::string damage = connection.error().message;
     ASSIGN(const std::string aside, sdk::move_aside(options.path, utc_stamp(now())));
     note = fmt::format("{} was damaged ({}) and has been moved to {}; the store began anew, empty", options.path,
                        damage, aside);
     log(LogLevel::kError, "state.sqlite: " + note);
-    connection = open_checked(options, *stop);
+    connection = open_checked(options, true, *stop);
   }
   if (!connection) return about(options.path, std::move(connection).error());
 
-  std::unique_ptr<SqliteDatabase> database(
-      new SqliteDatabase(std::move(options), std::move(now), std::move(lock), *std::move(connection), std::move(note)));
-  if (auto prepared = database->prepare(); !prepared)
-    return about(database->options_.path, std::move(prepared).error());
+  std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(
+      std::move(options), std::move(now), std::move(lock), std::move(turn), *std::move(connection), std::move(note)));
+  auto prepared = database->prepare();
+  if (prepared && database->options_.shared && database->lock_.is_alone()) prepared = database->lock_.share();
+  if (!prepared) return about(database->options_.path, std::move(prepared).error());
   return database;
 }
 
-SqliteDatabase::SqliteDatabase(SqliteOptions options, WallClock now, sdk::FileLock lock, SqliteConnection writer,
-                               std::string note)
+SqliteDatabase::SqliteDatabase(SqliteOptions options, WallClock now, sdk::FileLock lock, SqliteTurn turn,
+                               SqliteConnection writer, std::string note)
     : options_(std::move(options)),
       now_(std::move(now)),
       lock_(std::move(lock)),
+      turn_(std::move(turn)),
       writer_(std::move(writer)),
       note_(std::move(note)) {}
 
 Result<void> SqliteDatabase::prepare() {
   const std::string& table = options_.table;
+  if (options_.shared) writer_.wait_for_locks(std::max<Nanos>(options_.busy_timeout, kSharedPatience));
   if (!options_.read_only) {
     const std::string insert = fmt::format(
         "INSERT INTO {} (key, value, is_binary, etag, expiration_time, update_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
@@ -192,6 +208,7 @@ Result<std::optional<Entry>> entry_of(SqliteStatement& get, const std::string& k
 }  // namespace
 
 Result<std::optional<Entry>> SqliteDatabase::read(const std::string& key) {
+  if (options_.shared) end_reads();
   if (!reader_->in_transaction()) TRY(reads_.begin.run());
   return entry_of(reads_.get, key, reader_time_.at(now_()));
 }
@@ -220,6 +237,13 @@ std::vector<SqliteDatabase::Results> SqliteDatabase::commit(const std::vector<Ba
 
 Result<std::vector<SqliteDatabase::Results>> SqliteDatabase::try_commit(const Batch* batches, std::size_t count) {
   if (options_.read_only) return Error{Errc::kPermissionDenied, "the database is opened read-only"};
+  turn_.take(kSharedPatience);
+  auto answers = commit_together(batches, count);
+  turn_.give_back();
+  return answers;
+}
+
+Result<std::vector<SqliteDatabase::Results>> SqliteDatabase::commit_together(const Batch* batches, std::size_t count) {
   const std::string_view now = writer_time_.at(now_());
   TRY(writes_.begin.run());
   std::vector<Results> answers;
@@ -271,7 +295,7 @@ Result<SqliteDatabase::Results> SqliteDatabase::execute(const Batch& batch, std:
   const std::string text = encode_results(results);
   const auto generation = static_cast<std::int64_t>(batch.request.generation);
   TRY(writes_.ledger_put.bind(1, gateway).bind(2, slot).bind(3, generation).bind(4, now_()).bind(5, text).run());
-  newest_.remember(batch.request);
+  if (!options_.shared) newest_.remember(batch.request);  // else others execute later ones of the slot
   return Results(std::move(results));
 }
 

@@ -9,6 +9,7 @@
 #include "capabilities/state/ledger.hpp"
 #include "capabilities/state/sqlite_connection.hpp"
 #include "capabilities/state/sqlite_options.hpp"
+#include "capabilities/state/sqlite_turn.hpp"
 #include "capabilities/state/store.hpp"
 #include "capabilities/state/wall_time.hpp"
 #include "sdk/database_file.hpp"
@@ -20,7 +21,7 @@ namespace caisson::state {
 /// The tables are those of Dapr's state.sqlite, so that either runtime can take over the other's
 /// file; ours beside them: `caisson_ledger` (store.hpp) and a partial index on expiration_time.
 /// read() and end_reads() use a connection of their own: they may be on one thread, all the other calls on
-/// another.
+/// another. Several processes may share a file (SqliteOptions::shared): all or none of them say so.
 class SqliteDatabase {
  public:
   using Results = Result<std::vector<WriteResult>>;
@@ -37,7 +38,8 @@ class SqliteDatabase {
   ///
   /// The first read takes a snapshot, which the following ones share until end_reads(): taking one and letting go
   /// of it costs two file locks. To be called before anybody waits, and before a commit is told of, so that
-  /// nobody reads what was before a write he knows of.
+  /// nobody reads what was before a write he knows of. Where other processes write as well, which do not say so,
+  /// each read takes a snapshot of its own.
   Result<std::optional<Entry>> read(const std::string& key);
   void end_reads();
   /// The same for the writer's thread; waits for another process that holds the file.
@@ -69,10 +71,12 @@ class SqliteDatabase {
     SqliteStatement begin, get, end;
   };
 
-  SqliteDatabase(SqliteOptions options, WallClock now, sdk::FileLock lock, SqliteConnection writer, std::string note);
+  SqliteDatabase(SqliteOptions options, WallClock now, sdk::FileLock lock, SqliteTurn turn, SqliteConnection writer,
+                 std::string note);
   Result<void> prepare();
   Result<void> prepare_reads();
 
+  Result<std::vector<Results>> commit_together(const Batch* batches, std::size_t count);
   Result<std::vector<Results>> try_commit(const Batch* batches, std::size_t count);
   Result<Results> execute(const Batch& batch, std::string_view now);
   Result<std::vector<WriteResult>> execute_writes(const Batch& batch, std::string_view now);
@@ -84,6 +88,7 @@ class SqliteDatabase {
   SqliteOptions options_;
   WallClock now_;
   sdk::FileLock lock_;  // before the connections: let go of after they are closed
+  SqliteTurn turn_;
   SqliteConnection writer_;
   WriterStatements writes_;
   NewestGenerations newest_;

@@ -25,6 +25,8 @@ struct SqliteOptions {
   Nanos busy_timeout = std::chrono::seconds(2);
   bool wal = true;
   bool read_only = false;
+  /// Other instances of the capability have the file open as well; not from metadata.
+  bool shared = false;
   /// PRAGMA statements of the connection string: name and value.
   std::vector<std::pair<std::string, std::string>> pragmas;
 

@@ -55,10 +55,10 @@ class FakeCapability {
   using Serve = std::function<Task<void>(Incoming)>;
 
   FakeCapability(EventLoop& loop, std::unique_ptr<Lane> lane, Serve serve, std::string name = "fake",
-                 std::string instance = "i1")
+                 std::string instance = "i1", const std::string& more = {})
       : link(loop, std::move(lane), Side::kCapability, {}, handlers(std::move(serve))) {
     link.start(name, R"({"capability":")" + name + R"(","instance":")" + instance +
-                         R"(","incarnation":"1","version":"t","pid":1})");
+                         R"(","incarnation":"1","version":"t","pid":1)" + more + "}");
   }
 
   void say_goodbye() {

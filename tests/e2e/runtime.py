@@ -324,9 +324,8 @@ class Runtime:
     def left_behind(self):
         """Pids of processes of this run directory that are alive."""
         alive = []
-        compartments = tuple(f[:-len(".pid")] for f in os.listdir(self.run_dir) if f.count(".") == 2
-                             and f.endswith(".pid")) if os.path.isdir(self.run_dir) else ()
-        for name in CAPABILITIES + ("gateway", "gateway-2", "in-process") + compartments:
+        files = os.listdir(self.run_dir) if os.path.isdir(self.run_dir) else ()
+        for name in (f[:-len(".pid")] for f in files if f.endswith(".pid")):
             try:
                 pid = self.pid(name)
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
