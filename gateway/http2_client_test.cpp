@@ -210,6 +210,62 @@ TEST_F(Http2ClientTest, RequestThatIsRefusedAgainIsUnavailable) {
   EXPECT_EQ(upstream.heads.size(), 2U);
 }
 
+Task<Result<std::optional<Buffer>>> no_more(Deadline) { co_return std::optional<Buffer>(); }
+
+TEST_F(Http2ClientTest, RequestWhoseBodyIsStillToComeIsNotSentOnceMore) {
+  PathServer upstream(loop_);
+  upstream.refuse = 1;
+  connect_to(upstream.server.endpoint());
+  HttpRequestHead head;
+  head.method = "POST";
+  head.path = "/";
+  HttpRequestBody body;
+  body.rest = no_more;
+
+  const auto answer = run(loop_, whole(*client_, head, std::move(body), loop_.deadline_in(std::chrono::seconds(60))));
+
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Errc::kUnavailable);
+  EXPECT_EQ(upstream.heads.size(), 1U);
+}
+
+TEST_F(Http2ClientTest, RequestWaitsForRoomAmongTheStreamsOfTheUpstream) {
+  PathServer upstream(loop_);
+  Http2Session::Options options;
+  options.max_streams = 1;
+  upstream.server.limit(options);
+  connect_to(upstream.server.endpoint());
+  std::optional<Result<Answered>> running;
+  std::optional<Result<Answered>> waiting;
+  begin("/wait", running);
+  run_until(loop_, [&] { return upstream.heads.size() == 1; });
+
+  begin("/", waiting, loop_.deadline_in(std::chrono::seconds(1)));
+  pass_time(std::chrono::seconds(2));
+  upstream.go.wake_all();
+  run_until(loop_, [&] { return running.has_value(); });
+
+  ASSERT_TRUE(waiting.has_value());
+  ASSERT_FALSE(*waiting);
+  EXPECT_EQ(waiting->error().code, Errc::kResourceExhausted);
+  EXPECT_EQ(upstream.heads.size(), 1U);
+  EXPECT_TRUE(*running);
+  EXPECT_TRUE(get());
+}
+
+TEST_F(Http2ClientTest, UpstreamThatMovedIsCalledWhereItIsNow) {
+  PathServer former(loop_);
+  PathServer upstream(loop_);
+  connect_to(former.server.endpoint());
+  ASSERT_TRUE(get());
+
+  client_->move_to(upstream.server.endpoint());
+  ASSERT_TRUE(get());
+
+  EXPECT_EQ(former.heads.size(), 1U);
+  EXPECT_EQ(upstream.heads.size(), 1U);
+}
+
 TEST_F(Http2ClientTest, ConnectionThatBreaksLeavesTheOutcomeUnknownAndTheNextOpensAnother) {
   PathServer upstream(loop_);
   connect_to(upstream.server.endpoint());
@@ -371,6 +427,23 @@ INSTANTIATE_TEST_SUITE_P(
                       kSettings + frame(0, 0, 1, std::string(100'000, 'x')),     // a frame over the limit
                       kSettings + frame(1, 4, 1, "\x88") + frame(3, 0, 1, std::string("\0\0\0\2", 4)),
                       kSettings + frame(7, 0, 0, std::string(8, '\0'))));  // GOAWAY of everything
+
+TEST_F(Http2ClientTest, AnswerComesAfterItsInterimOnes) {
+  const std::string early_hints(
+      "\x08\x03"
+      "103"
+      "\0\1h\1v",
+      10);
+  const std::string bytes = kSettings + frame(1, 4, 1, early_hints) + frame(1, 4 | 1, 1, "\x88");
+  HttpServer server(loop_, [&](ServerConnection& connection) { return say(connection, bytes); });
+  connect_to(server.endpoint());
+
+  const auto answer = get();
+
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->headers, Headers());
+}
 
 TEST_F(Http2ClientTest, UpstreamThatFloodsIsLetGo) {
   std::string flood = kSettings;
