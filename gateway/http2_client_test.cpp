@@ -5,6 +5,7 @@
 
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
+#include "gateway/testing/http2_frame.hpp"
 #include "gateway/testing/http2_server.hpp"
 
 namespace caisson::gateway {
@@ -16,6 +17,7 @@ using net::HttpRequestBody;
 using net::HttpRequestHead;
 using net::testing::HttpServer;
 using net::testing::ServerConnection;
+using testing::frame;
 using testing::Http2Server;
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -364,13 +366,6 @@ TEST_F(Http2ClientTest, UpstreamThatSaysNothingIsGivenUpAtTheDeadline) {
 /// An upstream that says these bytes: at once, or, after SETTINGS, in answer to the first request.
 class WrongBytesTest : public Http2ClientTest, public ::testing::WithParamInterface<std::string> {};
 
-std::string frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
-  std::string bytes;
-  for (const int shift : {16, 8, 0}) bytes += static_cast<char>((payload.size() >> shift) & 0xFF);
-  bytes += {static_cast<char>(type), static_cast<char>(flags)};
-  for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>((stream >> shift) & 0xFF);
-  return bytes.append(payload);
-}
 const std::string kSettings = frame(4, 0, 0, "");
 
 /// The client has sent the head of a request.
@@ -457,30 +452,6 @@ TEST_F(Http2ClientTest, UpstreamThatFloodsIsLetGo) {
 
   EXPECT_FALSE(*answer);
   EXPECT_FALSE(client_->connected());
-}
-
-struct Quiet final : Http2Session::Handler {
-  void on_request(const std::shared_ptr<Http2Stream>&) override {}
-  void on_closed(Http2Stream&) override {}
-  void on_output() override {}
-};
-
-TEST_F(Http2ClientTest, RequestThatAGoawayOvertookCountsAsNotLookedAt) {
-  Quiet handler;
-  Http2Session::Options options;
-  options.role = Http2Session::Role::kClient;
-  Http2Session session(loop_, handler, options);
-  session.start();
-  ASSERT_TRUE(session.receive(kSettings));
-  const std::vector<Field> head = {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
-  const auto stream = session.request(head, true);
-
-  ASSERT_TRUE(session.receive(frame(7, 0, 0, std::string(8, '\0'))));
-  std::string out;
-  ASSERT_TRUE(session.collect(out, 64 * 1024));
-
-  EXPECT_TRUE(stream->closed());
-  EXPECT_TRUE(stream->refused());
 }
 
 TEST_F(Http2ClientTest, HeadOverTheLimitIsAnError) {
