@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace caisson::cli {
 namespace {
@@ -149,6 +150,17 @@ TEST(DaprdOptionsTest, DeprecatedSizesAreInTheirUnits) {
   EXPECT_EQ(parsed.options.up.app.read_buffer_size, 16 << 10);
 }
 
+TEST(DaprdOptionsTest, WhatDaprdTakesLooselyIsTakenSo) {
+  const Parsed parsed = parse({"--app-id", "a", "--app-protocol", "GRPC", "--log-level", "DEBUG",
+                               "--app-max-concurrency", "0", "--dapr-graceful-shutdown-seconds", "-1"});
+
+  ASSERT_TRUE(parsed.proceed) << parsed.text;
+  EXPECT_EQ(parsed.options.up.app.app_protocol, "grpc");
+  EXPECT_EQ(parsed.options.up.log_level, "debug");
+  EXPECT_EQ(parsed.options.up.app.app_max_concurrency, -1);
+  EXPECT_EQ(parsed.options.up.graceful_shutdown_seconds, 5U);
+}
+
 TEST(DaprdOptionsTest, AppSslChoosesTheEncryptedProtocol) {
   EXPECT_EQ(parse({"--app-id", "a", "--app-ssl"}).options.up.app.app_protocol, "https");
   EXPECT_EQ(parse({"--app-id", "a", "--app-ssl", "--app-protocol", "grpc"}).options.up.app.app_protocol, "grpcs");
@@ -228,6 +240,8 @@ TEST(DaprdOptionsTest, NoTwoDaprdsOfOneHostShareAFolder) {
     EXPECT_NE(folders(other).second, usual.second);
     EXPECT_LE(folders(other).first.size(), 65U);
   }
+  // Ports that the system chooses are known to nobody: only the process tells such daprds apart.
+  EXPECT_THAT(folders({"--dapr-http-port", "0"}).first, HasSubstr(std::to_string(::getpid())));
   EXPECT_EQ(folders({"--resources-path", "/r"}).first, usual.first);
   EXPECT_NE(folders({"--resources-path", "/r"}).second, usual.second);
 }

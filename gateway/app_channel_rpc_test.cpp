@@ -152,6 +152,30 @@ TEST_F(RpcAppChannelTest, AnswerThatIsNotOneMessageIsAnError) {
   }
 }
 
+TEST_F(RpcAppChannelTest, AnswerThatIsOnlyAHeadWithOkIsAnError) {
+  testing::Http2Server app(loop_, [](std::shared_ptr<Http2Stream> stream) -> Task<void> {
+    const std::vector<Field> head = {{":status", "200"}, {"content-type", "application/grpc"}, {"grpc-status", "0"}};
+    stream->send_head(head, true);
+    co_return;
+  });
+  open_and_link(config_for(app, "grpc"));
+
+  const auto reply = call_method("");
+
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, Errc::kInternal);
+}
+
+TEST_F(RpcAppChannelTest, CodeThatIsNoneOfGrpcsIsUnknown) {
+  RpcApp app(loop_, [](const SeenCall&) { return RpcAnswer{17, {}, {}}; });
+  open_and_link(config_for(app, "grpc"));
+
+  const auto reply = call_method("");
+
+  ASSERT_TRUE(reply) << reply.error().message;
+  EXPECT_EQ(reply->status, static_cast<int>(Errc::kUnknown));
+}
+
 TEST_F(RpcAppChannelTest, AnswerOverTheLimitIsRefused) {
   RpcApp app(loop_, [](const SeenCall&) { return rpc_answer(std::string(1001, 'x')); });
   AppConfig config = config_for(app, "grpc");

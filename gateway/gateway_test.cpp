@@ -139,6 +139,9 @@ TEST_F(GatewayTest, WithoutTheTokenNothingButOpenRoutesIsServed) {
   EXPECT_THAT(exchange(client, get("/v1/things/b/k", "dapr-api-token: secreT\r\n"), "invalid api token"),
               StartsWith("HTTP/1.1 401"));
   client.forget();
+  EXPECT_THAT(exchange(client, get("/v1/things/b/k", "dapr-api-token: secrets\r\n"), "invalid api token"),
+              StartsWith("HTTP/1.1 401"));
+  client.forget();
   EXPECT_THAT(exchange(client, get("/v1/things/b/k", "Dapr-Api-Token: secret\r\n"), "#"), StartsWith("HTTP/1.1 200"));
   client.forget();
   const std::string open = exchange(client, get("/v1/health"), "#");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "gateway/testing/grpc_fixture.hpp"
+#include "gateway/testing/http2_frame.hpp"
 
 namespace caisson::gateway {
 namespace {
@@ -10,16 +11,6 @@ namespace {
 using namespace caisson::gateway::testing;
 
 constexpr char kPreface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// A frame of RFC 9113 section 4.1.
-std::string frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
-  std::string bytes;
-  for (const int shift : {16, 8, 0}) bytes += static_cast<char>(payload.size() >> shift & 255);
-  bytes += static_cast<char>(type);
-  bytes += static_cast<char>(flags);
-  for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(stream >> shift & 255);
-  return bytes.append(payload);
-}
 
 class Http2AbuseTest : public GrpcTest {
  protected:
@@ -89,6 +80,14 @@ TEST_F(Http2AbuseTest, AFloodOfContinuationsEndsTheConnection) {
                              "b",
                              5)),
            1000);
+}
+
+TEST_F(Http2AbuseTest, AStreamThatWasPassedOverEndsTheConnection) {
+  start_any();
+  const auto get = [](std::uint32_t stream) {
+    return frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, stream, "\x82\x86\x84");
+  };
+  wear_out(get(5), get(3), 1);
 }
 
 TEST_F(Http2AbuseTest, ResettingEveryStreamEndsTheConnection) {

@@ -5,6 +5,7 @@
 
 #include "bus/testing/fake_clock.hpp"
 #include "bus/testing/run.hpp"
+#include "gateway/testing/http2_frame.hpp"
 #include "gateway/testing/http2_server.hpp"
 
 namespace caisson::gateway {
@@ -16,6 +17,7 @@ using net::HttpRequestBody;
 using net::HttpRequestHead;
 using net::testing::HttpServer;
 using net::testing::ServerConnection;
+using testing::frame;
 using testing::Http2Server;
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -210,6 +212,62 @@ TEST_F(Http2ClientTest, RequestThatIsRefusedAgainIsUnavailable) {
   EXPECT_EQ(upstream.heads.size(), 2U);
 }
 
+Task<Result<std::optional<Buffer>>> no_more(Deadline) { co_return std::optional<Buffer>(); }
+
+TEST_F(Http2ClientTest, RequestWhoseBodyIsStillToComeIsNotSentOnceMore) {
+  PathServer upstream(loop_);
+  upstream.refuse = 1;
+  connect_to(upstream.server.endpoint());
+  HttpRequestHead head;
+  head.method = "POST";
+  head.path = "/";
+  HttpRequestBody body;
+  body.rest = no_more;
+
+  const auto answer = run(loop_, whole(*client_, head, std::move(body), loop_.deadline_in(std::chrono::seconds(60))));
+
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Errc::kUnavailable);
+  EXPECT_EQ(upstream.heads.size(), 1U);
+}
+
+TEST_F(Http2ClientTest, RequestWaitsForRoomAmongTheStreamsOfTheUpstream) {
+  PathServer upstream(loop_);
+  Http2Session::Options options;
+  options.max_streams = 1;
+  upstream.server.limit(options);
+  connect_to(upstream.server.endpoint());
+  std::optional<Result<Answered>> running;
+  std::optional<Result<Answered>> waiting;
+  begin("/wait", running);
+  run_until(loop_, [&] { return upstream.heads.size() == 1; });
+
+  begin("/", waiting, loop_.deadline_in(std::chrono::seconds(1)));
+  pass_time(std::chrono::seconds(2));
+  upstream.go.wake_all();
+  run_until(loop_, [&] { return running.has_value(); });
+
+  ASSERT_TRUE(waiting.has_value());
+  ASSERT_FALSE(*waiting);
+  EXPECT_EQ(waiting->error().code, Errc::kResourceExhausted);
+  EXPECT_EQ(upstream.heads.size(), 1U);
+  EXPECT_TRUE(*running);
+  EXPECT_TRUE(get());
+}
+
+TEST_F(Http2ClientTest, UpstreamThatMovedIsCalledWhereItIsNow) {
+  PathServer former(loop_);
+  PathServer upstream(loop_);
+  connect_to(former.server.endpoint());
+  ASSERT_TRUE(get());
+
+  client_->move_to(upstream.server.endpoint());
+  ASSERT_TRUE(get());
+
+  EXPECT_EQ(former.heads.size(), 1U);
+  EXPECT_EQ(upstream.heads.size(), 1U);
+}
+
 TEST_F(Http2ClientTest, ConnectionThatBreaksLeavesTheOutcomeUnknownAndTheNextOpensAnother) {
   PathServer upstream(loop_);
   connect_to(upstream.server.endpoint());
@@ -308,13 +366,6 @@ TEST_F(Http2ClientTest, UpstreamThatSaysNothingIsGivenUpAtTheDeadline) {
 /// An upstream that says these bytes: at once, or, after SETTINGS, in answer to the first request.
 class WrongBytesTest : public Http2ClientTest, public ::testing::WithParamInterface<std::string> {};
 
-std::string frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
-  std::string bytes;
-  for (const int shift : {16, 8, 0}) bytes += static_cast<char>((payload.size() >> shift) & 0xFF);
-  bytes += {static_cast<char>(type), static_cast<char>(flags)};
-  for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>((stream >> shift) & 0xFF);
-  return bytes.append(payload);
-}
 const std::string kSettings = frame(4, 0, 0, "");
 
 /// The client has sent the head of a request.
@@ -372,6 +423,23 @@ INSTANTIATE_TEST_SUITE_P(
                       kSettings + frame(1, 4, 1, "\x88") + frame(3, 0, 1, std::string("\0\0\0\2", 4)),
                       kSettings + frame(7, 0, 0, std::string(8, '\0'))));  // GOAWAY of everything
 
+TEST_F(Http2ClientTest, AnswerComesAfterItsInterimOnes) {
+  const std::string early_hints(
+      "\x08\x03"
+      "103"
+      "\0\1h\1v",
+      10);
+  const std::string bytes = kSettings + frame(1, 4, 1, early_hints) + frame(1, 4 | 1, 1, "\x88");
+  HttpServer server(loop_, [&](ServerConnection& connection) { return say(connection, bytes); });
+  connect_to(server.endpoint());
+
+  const auto answer = get();
+
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->headers, Headers());
+}
+
 TEST_F(Http2ClientTest, UpstreamThatFloodsIsLetGo) {
   std::string flood = kSettings;
   for (int i = 0; i < 20'000; ++i) flood += frame(6, 0, 0, "pingping");
@@ -384,30 +452,6 @@ TEST_F(Http2ClientTest, UpstreamThatFloodsIsLetGo) {
 
   EXPECT_FALSE(*answer);
   EXPECT_FALSE(client_->connected());
-}
-
-struct Quiet final : Http2Session::Handler {
-  void on_request(const std::shared_ptr<Http2Stream>&) override {}
-  void on_closed(Http2Stream&) override {}
-  void on_output() override {}
-};
-
-TEST_F(Http2ClientTest, RequestThatAGoawayOvertookCountsAsNotLookedAt) {
-  Quiet handler;
-  Http2Session::Options options;
-  options.role = Http2Session::Role::kClient;
-  Http2Session session(loop_, handler, options);
-  session.start();
-  ASSERT_TRUE(session.receive(kSettings));
-  const std::vector<Field> head = {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
-  const auto stream = session.request(head, true);
-
-  ASSERT_TRUE(session.receive(frame(7, 0, 0, std::string(8, '\0'))));
-  std::string out;
-  ASSERT_TRUE(session.collect(out, 64 * 1024));
-
-  EXPECT_TRUE(stream->closed());
-  EXPECT_TRUE(stream->refused());
 }
 
 TEST_F(Http2ClientTest, HeadOverTheLimitIsAnError) {

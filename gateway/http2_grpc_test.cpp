@@ -44,6 +44,25 @@ TEST_F(GrpcTest, AStreamPassesBothWaysAsItComes) {
   EXPECT_EQ(answer.trailer("x-end"), "yes");
 }
 
+TEST_F(GrpcTest, WhatACapabilityMayNotSayDoesNotReachTheClient) {
+  start_grpc([](Incoming incoming) -> Task<void> {
+    const Field headers[] = {{"connection", "close"}, {"content-length", "7"}};
+    const Field trailers[] = {{"transfer-encoding", "chunked"}, {"grpc-message", "other"}};
+    Envelope reply;
+    reply.status = 17;
+    reply.headers = headers;
+    reply.trailers = trailers;
+    auto replying = incoming.reply(reply, Buffer());
+    [[maybe_unused]] const auto sent = co_await std::move(replying);
+  });
+
+  const auto& answer = finished(client_->call("/t.T/Unary", ""));
+
+  EXPECT_EQ(answer.error, 0U);
+  EXPECT_EQ(answer.grpc_status(), "2");
+  EXPECT_EQ(answer.header("grpc-message"), "");
+}
+
 TEST_F(GrpcTest, AnUnknownMethodIsUnimplemented) {
   start_grpc(describe);
   EXPECT_EQ(finished(client_->call("/t.T/Nothing", "")).grpc_status(), "12");
@@ -56,11 +75,13 @@ TEST_F(GrpcTest, WithoutTheTokenACallIsUnauthenticatedWithDetails) {
 
   const auto& missing = finished(client_->call("/t.T/Unary", ""));
   const auto& wrong = finished(client_->call("/t.T/Unary", "", {{"dapr-api-token", "simsim"}}));
+  const auto& longer = finished(client_->call("/t.T/Unary", "", {{"dapr-api-token", "sesame!"}}));
   const auto& unknown = finished(client_->call("/t.T/Nothing", ""));
   const auto& right = finished(client_->call("/t.T/Unary", "", {{"dapr-api-token", "sesame"}}));
 
   EXPECT_EQ(missing.grpc_status(), "16");
   EXPECT_EQ(wrong.grpc_status(), "16");
+  EXPECT_EQ(longer.grpc_status(), "16");
   EXPECT_EQ(unknown.grpc_status(), "16");
   std::string details = wrong.header("grpc-status-details-bin");
   while (details.size() % 4 != 0) details += '=';
@@ -142,6 +163,7 @@ TEST_F(GrpcTest, APackedMessageIsUnpackedWithinTheLimit) {
   EXPECT_EQ(call("/t.T/Small", framed(gzip(std::string(17, 'x')), true), "gzip").grpc_status(), "8");
   EXPECT_EQ(call("/t.T/Unary", framed("no gzip", true), "gzip").grpc_status(), "13");
   EXPECT_EQ(call("/t.T/Unary", framed(gzip("hello"), true), "snappy").grpc_status(), "12");
+  EXPECT_EQ(call("/t.T/Unary", framed(gzip("hello"), true), "snappy").header("grpc-accept-encoding"), "identity,gzip");
   EXPECT_EQ(call("/t.T/Unary", framed(gzip("hello"), true), "identity").grpc_status(), "13");
 }
 
@@ -273,6 +295,60 @@ TEST_F(GrpcTest, AResumableStreamGoesOnWithTheNextInstance) {
   client_->reset(id);
 }
 
+TEST_F(GrpcTest, AResumableStreamThatBringsSomethingGoesOnForEver) {
+  const auto serve = [](Incoming incoming) -> Task<void> {
+    const Field headers[] = {{"caisson-resume-token", "t"}};
+    Envelope head;
+    head.headers = headers;
+    auto replying = incoming.reply_streamed(head, Buffer());
+    auto writer = co_await std::move(replying);
+    if (!writer) co_return;
+    auto writing = writer->write(Buffer(framed("1")), Deadline::never());
+    [[maybe_unused]] const auto written = co_await std::move(writing);
+    BodyReader rest = incoming.rest();
+    auto reading = rest.next(Deadline::never());  // the client stays
+    [[maybe_unused]] const auto left = co_await std::move(reading);
+  };
+  start_grpc(serve);
+  const std::int32_t id = client_->call("/t.T/Resumable", "", {}, false);
+  for (std::size_t i = 1; i <= 6; ++i) {
+    turn_until([&] { return client_->stream(id).messages().size() == i || client_->stream(id).closed; });
+    capability_.reset();
+    link(serve, "i" + std::to_string(i));
+  }
+
+  EXPECT_FALSE(client_->stream(id).closed);
+  client_->reset(id);
+}
+
+TEST_F(GrpcTest, AMessageOverTheLimitOfAResumableStreamIsNotKeptHere) {
+  std::string seen;
+  start_grpc([&seen](Incoming incoming) { return collect(std::move(incoming), seen); });
+  const std::int32_t id = client_->call("/t.T/Resumable", "", {}, false);
+
+  client_->send(id, std::string("\0\x7F\0\0\0too much", 13), false);
+
+  turn_until([&] { return seen.ends_with("too much"); });
+  client_->reset(id);
+}
+
+TEST_F(GrpcTest, AResumableStreamWhoseInstanceDiesBeforeItAnswersIsOpenedAgain) {
+  int taken = 0;
+  int left = 0;
+  std::vector<std::string> asked;
+  start_grpc(never(taken, left));
+  const std::int32_t id = client_->call("/t.T/Resumable", "all", {}, false);
+  turn_until([&] { return taken == 1; });
+
+  capability_.reset();
+  link([&asked](Incoming incoming) { return subscribe(std::move(incoming), asked); }, "i2");
+  turn_until([&] { return client_->stream(id).messages().size() == 1 || client_->stream(id).closed; });
+
+  EXPECT_THAT(asked, ElementsAre("/" + framed("all")));
+  EXPECT_THAT(client_->stream(id).messages(), ElementsAre("1"));
+  client_->reset(id);
+}
+
 TEST_F(GrpcTest, AResumableStreamThatBreaksAtOnceIsGivenUp) {
   int opened = 0;
   start_grpc([&opened](Incoming incoming) -> Task<void> {
@@ -286,6 +362,37 @@ TEST_F(GrpcTest, AResumableStreamThatBreaksAtOnceIsGivenUp) {
   });
   EXPECT_EQ(finished(client_->call("/t.T/Resumable", "")).grpc_status(), "14");
   EXPECT_EQ(opened, 4);
+}
+
+TEST_F(GrpcTest, MoreThanTheConnectionsWindowMayBeSent) {
+  start_grpc(describe);
+  for (int i = 0; i < 3; ++i) {
+    auto& stream = finished(client_->call("/t.T/Unary", std::string(700'000, 'x')));
+    EXPECT_EQ(stream.grpc_status(), "0");
+    EXPECT_GT(stream.body.size(), 700'000U);
+  }
+}
+
+TEST_F(GrpcTest, ACallHasNoTrailersOfOneThatWasResetBeforeItsOwn) {
+  start_grpc(describe);
+  Http2Client slow(connect(), 16, false);
+  const auto turn_slow_until = [&](const std::function<bool()>& done) {
+    run_until(loop_, [&] {
+      slow.turn();
+      return done();
+    });
+  };
+  const std::int32_t first = slow.call("/t.T/Unary", "");
+  turn_slow_until([&] { return slow.stream(first).body.size() == 16; });
+
+  slow.reset(first);
+  const std::int32_t next = slow.call("/t.T/Unary", "");
+  turn_slow_until([&] { return slow.stream(next).headed; });
+  slow.open_window(next, 1000);
+  turn_slow_until([&] { return slow.stream(next).closed; });
+
+  const auto is_status = [](const auto& trailer) { return trailer.first == "grpc-status"; };
+  EXPECT_EQ(std::ranges::count_if(slow.stream(next).trailers, is_status), 1);
 }
 
 TEST_F(GrpcTest, AClientThatTakesNothingStopsTheWriter) {

@@ -94,6 +94,22 @@ TEST_F(Http2HttpTest, AStreamedAnswerThatBreaksOffDoesNotLookWhole) {
   EXPECT_EQ(answer.error, static_cast<std::uint32_t>(NGHTTP2_INTERNAL_ERROR));
 }
 
+TEST_F(Http2HttpTest, AStreamedAnswerThatIsShorterThanItSaysDoesNotLookWhole) {
+  start_http([](Incoming incoming) -> Task<void> {
+    const Field headers[] = {{"content-length", "10"}};
+    Envelope reply;
+    reply.status = 200;
+    reply.headers = headers;
+    auto replying = incoming.reply_streamed(reply, Buffer::copy_of("half"));
+    auto writer = co_await std::move(replying);
+    if (!writer) co_return;
+    auto finishing = writer->finish(Deadline::never());
+    [[maybe_unused]] const auto finished = co_await std::move(finishing);
+  });
+  const auto& answer = finished(client_->request(head("POST", "/v1/stream"), "x", true));
+  EXPECT_EQ(answer.error, static_cast<std::uint32_t>(NGHTTP2_INTERNAL_ERROR));
+}
+
 TEST_F(Http2HttpTest, ErrorsAreThoseOfHttp1) {
   AppConfig app;
   app.api_token = "sesame";

@@ -22,6 +22,7 @@ TEST(TraceContextTest, AnInvalidParentIsReplacedByANewTrace) {
   Tracer tracer(1);
   for (const std::string_view bad : {"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
                                      "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                                     "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
                                      "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
                                      "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
                                      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"}) {
@@ -35,6 +36,19 @@ TEST(TraceContextTest, AnInvalidParentIsReplacedByANewTrace) {
 
 TEST(TraceContextTest, ALaterVersionMayHaveMoreFields) {
   EXPECT_TRUE(is_traceparent("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"));
+}
+
+TEST(TraceContextTest, BinaryFormIsReadBackAndNothingElse) {
+  Tracer tracer(1);
+  const TraceContext context = tracer.begin(kParent);
+  const std::string binary = binary_trace(context);
+  ASSERT_EQ(traceparent_of_binary(binary), context.traceparent());
+  EXPECT_EQ(traceparent_of_binary(binary.substr(1)), "");
+  for (const std::size_t number : {0U, 1U, 18U, 27U}) {  // the version and the fields' numbers
+    std::string other = binary;
+    other[number] = '\7';
+    EXPECT_EQ(traceparent_of_binary(other), "") << number;
+  }
 }
 
 TEST(TraceContextTest, WithRateZeroThereIsNoTrace) {

@@ -39,20 +39,20 @@ class ExpressionTest : public testing::TestWithParam<Case> {};
 
 TEST_P(ExpressionTest, GivesItsOutcome) { EXPECT_EQ(outcome(GetParam().text), GetParam().outcome) << GetParam().text; }
 
-INSTANTIATE_TEST_SUITE_P(Arithmetic, ExpressionTest,
-                         testing::Values(Case{"1 + 2 * 3 == 7", "true"}, Case{"(1 + 2) * 3 == 9", "true"},
-                                         Case{"7 / 2 == 3", "true"}, Case{"-7 % 3 == -1", "true"},
-                                         Case{"10 - 3 - 2 == 5", "true"}, Case{"0x10 == 16", "true"},
-                                         Case{"3u == 3", "true"}, Case{"1.5e1 == 15.0", "true"},
-                                         Case{".5 * 4.0 == 2.0", "true"},
-                                         Case{"1 / 0 == 1", "character 3: division by zero"},
-                                         Case{"9223372036854775807 + 1 == 0", "character 21: overflow"},
-                                         Case{"-9223372036854775808 < 0", "true"},
-                                         Case{"9223372036854775808 > 0", "parse: character 1: the number is too large"},
-                                         Case{"-(3) == -3", "true"}, Case{"'a' + \"b\" == 'ab'", "true"},
-                                         Case{"double(3) / 2.0 == 1.5", "true"}, Case{"int('12') == 12", "true"},
-                                         Case{"string(12) == '12'", "true"},
-                                         Case{"1 + 'a' == 2", "character 3: this does not apply to int and string"}));
+INSTANTIATE_TEST_SUITE_P(
+    Arithmetic, ExpressionTest,
+    testing::Values(Case{"1 + 2 * 3 == 7", "true"}, Case{"(1 + 2) * 3 == 9", "true"}, Case{"7 / 2 == 3", "true"},
+                    Case{"-7 % 3 == -1", "true"}, Case{"10 - 3 - 2 == 5", "true"}, Case{"0x10 == 16", "true"},
+                    Case{"3u == 3", "true"}, Case{"1.5e1 == 15.0", "true"}, Case{".5 * 4.0 == 2.0", "true"},
+                    Case{"1 / 0 == 1", "character 3: division by zero"},
+                    Case{"9223372036854775807 + 1 == 0", "character 21: overflow"},
+                    Case{"-9223372036854775808 / -1 == 0", "character 22: overflow"}, Case{"0.0 / 0.0 > 1.0", "false"},
+                    Case{"-1.0 / 0.0 < 0.0", "true"}, Case{"-9223372036854775808 < 0", "true"},
+                    Case{"9223372036854775808 > 0", "parse: character 1: the number is too large"},
+                    Case{"-(3) == -3", "true"}, Case{"'a' + \"b\" == 'ab'", "true"},
+                    Case{"double(3) / 2.0 == 1.5", "true"}, Case{"int('12') == 12", "true"},
+                    Case{"string(12) == '12'", "true"},
+                    Case{"1 + 'a' == 2", "character 3: this does not apply to int and string"}));
 
 INSTANTIATE_TEST_SUITE_P(Comparison, ExpressionTest,
                          testing::Values(Case{"1 == 1.0", "true"}, Case{"1 == '1'", "false"},
@@ -99,6 +99,7 @@ INSTANTIATE_TEST_SUITE_P(
                          "A\"",
                          "true"},
                     Case{"r'\\d' == '\\\\d'", "true"}, Case{"'\\q' == ''", "parse: character 2: no such escape"},
+                    Case{"'\\ud800' == ''", "parse: character 2: no such escape"},
                     Case{"'abc", "parse: character 1: the string has no end"},
                     Case{"event.price.contains('a')", "character 13: strings were expected, not double and string"}));
 
@@ -108,6 +109,7 @@ INSTANTIATE_TEST_SUITE_P(Syntax, ExpressionTest,
                                          Case{"1 2", "parse: character 3: an operator or the end was expected"},
                                          Case{"(1", "parse: character 3: ')' was expected"},
                                          Case{"[1,", "parse: character 4: the expression ends too early"},
+                                         Case{"in == 1", "parse: character 1: a value was expected"},
                                          Case{"f(1)", "parse: character 1: there is no function f()"},
                                          Case{"event.f(1)", "parse: character 7: there is no function f() of a value"},
                                          Case{"event.", "parse: character 7: a field's name was expected"},

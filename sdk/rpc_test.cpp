@@ -20,6 +20,7 @@ TEST(RpcStatusTest, DetailsAreInTheOrderDaprGivesThem) {
   error.resource_name = "store";
   error.violation_field = "a||b";
   error.violation = "must not hold ||";
+  error.info = {{"appid", "shop"}};
 
   const Response response = rpc_response(rpc_status(Errc::kInvalidArgument, error));
 
@@ -37,6 +38,7 @@ TEST(RpcStatusTest, DetailsAreInTheOrderDaprGivesThem) {
   ASSERT_TRUE(info.ParseFromString(status.details(2).value()));
   EXPECT_EQ(info.reason(), "DAPR_STATE_ILLEGAL_KEY");
   EXPECT_EQ(info.domain(), "dapr.io");
+  EXPECT_EQ(info.metadata().at("appid"), "shop");
 }
 
 TEST(RpcStatusTest, WithoutAReasonThereAreNoDetails) {

@@ -89,6 +89,14 @@ TEST(AccessControlTest, OperationsAreToldApartByPathAndVerb) {
   EXPECT_FALSE(allows(rules, "other"));
 }
 
+TEST(AccessControlTest, OfTwoPatternsThatFitTheOneThatSaysMoreCounts) {
+  const auto rules = list("deny", {policy("deny", {{"/*/open", {"*"}, true}, {"/*", {"*"}, false}})});
+  EXPECT_TRUE(allows(rules, "a/open"));
+  EXPECT_FALSE(allows(rules, "a/closed"));
+  const auto turned = list("deny", {policy("deny", {{"/*", {"*"}, false}, {"/*/open", {"*"}, true}})});
+  EXPECT_TRUE(allows(turned, "a/open"));
+}
+
 TEST(AccessControlTest, GrpcMethodsAreExactAndHaveNoVerb) {
   const auto rules =
       list("deny", {policy("deny", {{"/calc.Calculator/Add", {}, true}, {"/open.Service/*", {"GET"}, true}})});

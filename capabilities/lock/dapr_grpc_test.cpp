@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "bus/testing/run.hpp"
+#include "capabilities/lock/codec.hpp"
 #include "capabilities/lock/testing/lock_rig.hpp"
 #include "dapr/proto/runtime/v1/lock.pb.h"
 
@@ -114,6 +115,25 @@ TEST_F(DaprGrpcTest, BytesThatAreNoMessageAreRefused) {
     EXPECT_THAT(answer.message, ::testing::StartsWith("grpc: error unmarshalling request"));
   }
   EXPECT_EQ(ask("UnlockAlpha1", "\x0a\xff").code, static_cast<std::uint16_t>(Errc::kInternal));
+}
+
+TEST_F(DaprGrpcTest, RequestsAreCountedByHowTheyEnded) {
+  const std::string path = (directory_.path() / "counters").string();
+  sdk::Counters counters;
+  ASSERT_TRUE(counters.open(path));
+
+  count(counters, Action::kTake, std::nullopt, true);
+  count(counters, Action::kTake, std::nullopt, false);
+  count(counters, Action::kRelease, Refused{Refusal::kFailed, ""}, false);
+  count(counters, Action::kRelease, Refused{Refusal::kMalformed, ""}, false);
+
+  const auto read = sdk::read_counters(path);
+  ASSERT_TRUE(read);
+  std::vector<std::string> labels;
+  for (const sdk::CounterValue& value : *read) labels.push_back(value.labels);
+  EXPECT_THAT(labels, ::testing::ElementsAre(
+                          R"(operation="lock",result="done")", R"(operation="lock",result="not_done")",
+                          R"(operation="unlock",result="failed")", R"(operation="unlock",result="refused")"));
 }
 
 }  // namespace

@@ -55,6 +55,19 @@ TEST_F(DaprHttpTest, ALockIsTakenOnceAndReleasedByItsOwnerAlone) {
   EXPECT_EQ(lock(kTheirs).body, R"({"success":true})");
 }
 
+TEST_F(DaprHttpTest, ARequestThatIsSentAgainIsAnsweredAsBefore) {
+  caisson::testing::Ask ask;
+  ask.method = "POST";
+  ask.path = "/v1.0-alpha1/lock/locks";
+  ask.body = kMine;
+  ask.request = {9, 4, 1};
+
+  EXPECT_EQ(gateway_.ask(ask).body, R"({"success":true})");
+  EXPECT_EQ(gateway_.ask(ask).body, R"({"success":true})");
+  ask.request = {9, 4, 2};
+  EXPECT_EQ(gateway_.ask(ask).body, R"({"success":false})");
+}
+
 TEST_F(DaprHttpTest, AppsHaveLocksOfTheirOwn) {
   lock(kMine);
 

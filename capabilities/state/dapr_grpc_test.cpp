@@ -186,6 +186,12 @@ TEST_F(DaprGrpcTest, ATimeToLiveIsTakenAndTold) {
   (*message.mutable_states(0)->mutable_metadata())["ttlInSeconds"] = "60";
   ASSERT_TRUE(call_rpc(gateway_, "SaveState", message).ok());
   EXPECT_EQ(get("mem", "k").metadata().count("ttlExpireTime"), 1U);
+  rpc::GetBulkStateRequest many;
+  many.set_store_name("mem");
+  many.add_keys("k");
+  rpc::GetBulkStateResponse found;
+  ASSERT_TRUE(call_rpc(gateway_, "GetBulkState", many, &found).ok());
+  EXPECT_EQ(found.items(0).metadata().count("ttlExpireTime"), 1U);
 
   (*message.mutable_states(0)->mutable_metadata())["ttlInSeconds"] = "soon";
   const RpcAnswer answer = call_rpc(gateway_, "SaveState", message);
@@ -246,6 +252,26 @@ TEST_F(DaprGrpcTest, BulkGetAnswersInTheOrderOfTheKeys) {
   EXPECT_EQ(response.items_size(), 0);
 }
 
+TEST_F(DaprGrpcTest, AValueThatFitsIntoNoAnswerIsRefused) {
+  const std::string value(kMostValueBytes + 1, 'x');
+  ASSERT_TRUE(save("mem", "large", value).ok());
+
+  const RpcAnswer answer = get_refused("mem", "large");
+
+  EXPECT_THAT(answer.message, HasSubstr("the value is " + std::to_string(value.size()) + " bytes long"));
+}
+
+TEST(BulkMessageTest, AKeyThatCouldNotBeReadHasItsError) {
+  std::vector<Found> found;
+  found.emplace_back(Error{Errc::kInternal, "no luck"});
+
+  const rpc::GetBulkStateResponse message = message_of({"k"}, std::move(found));
+
+  ASSERT_EQ(message.items_size(), 1);
+  EXPECT_EQ(message.items(0).key(), "k");
+  EXPECT_EQ(message.items(0).error(), "no luck");
+}
+
 TEST_F(DaprGrpcTest, QuirkABulkGetThatFailsAsAWholeIsUnknownWithoutDetails) {
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(save("mem", std::to_string(i), std::string(7'000'000, 'x')).ok());
   rpc::GetBulkStateRequest message;
@@ -282,6 +308,20 @@ TEST_F(DaprGrpcTest, ATransactionIsAllOrNothing) {
   EXPECT_EQ(get("disk", "new").data(), "2");
   EXPECT_EQ(get("disk", "old").etag(), "");
   EXPECT_TRUE(transact("disk", {}).ok());
+}
+
+TEST_F(DaprGrpcTest, QuirkATransactionKeepsBytesAsTheyAreWhateverTheirType) {
+  rpc::ExecuteStateTransactionRequest message;
+  message.set_storename("disk");
+  auto* const operation = message.add_operations();
+  operation->set_operationtype("upsert");
+  operation->mutable_request()->set_key("doc");
+  operation->mutable_request()->set_value(R"({ "a" : 1.0 })");
+  (*operation->mutable_request()->mutable_metadata())["contentType"] = "application/json";
+
+  ASSERT_TRUE(call_rpc(gateway_, "ExecuteStateTransaction", message).ok());
+
+  EXPECT_EQ(get("disk", "doc").data(), R"({ "a" : 1.0 })");
 }
 
 TEST_F(DaprGrpcTest, QuirkAnEtagMismatchInATransactionIsInternal) {

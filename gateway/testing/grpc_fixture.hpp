@@ -126,6 +126,17 @@ class GrpcTest : public GatewayTest {
     [[maybe_unused]] const auto finished = co_await std::move(finishing);
   }
 
+  /// Notes what comes of the body, and never answers.
+  static Task<void> collect(Incoming incoming, std::string& seen) {
+    BodyReader rest = incoming.rest();
+    while (true) {
+      auto reading = rest.next(Deadline::never());
+      const auto piece = co_await std::move(reading);
+      if (!piece || !*piece) co_return;
+      seen += (*piece)->view();
+    }
+  }
+
   /// Echoes once the test lets it.
   Task<void> later(Incoming incoming, WaitQueue& go_on) {
     co_await go_on.wait(loop_, Deadline::never());

@@ -88,6 +88,7 @@ struct FakeGateway::Prepared {
     request.path = ask.path;
     request.query = ask.query;
     request.hops = ask.hops;
+    request.request = ask.request;
     request.parameters = parameter_fields;
     request.headers = header_fields;
     return request;

@@ -25,6 +25,8 @@ struct Ask {
   std::string body;
   std::string app = "shop";
   std::uint8_t hops = 0;
+  /// Of a route with a ledger: a second request with the same id is the first one sent again.
+  RequestId request = {};
   /// A gRPC method: where no route has its path, the fallback for those.
   bool rpc = false;
 };

@@ -2,14 +2,12 @@
 capability that passes on what Google's client sends."""
 
 import concurrent.futures
-import os
-import subprocess
 import threading
 import unittest
 
 import grpc
 
-from runtime import BIN, PATIENCE, Runtime, wait_for
+from runtime import PATIENCE, Runtime, wait_for
 
 MIB = 1024 * 1024
 APP = "/caisson.test.App/"
@@ -88,14 +86,8 @@ class GrpcAppTest(unittest.TestCase):
                                environment={"APP_API_TOKEN": "secret"})
         self.addCleanup(self.runtime.close)
         self.runtime.start()
-        program = os.path.join(BIN, "caisson-apptest")
-        manifest = subprocess.run([program, "--print-manifest"], check=True, stdout=subprocess.PIPE).stdout
-        path = os.path.join(self.runtime.run_dir, "manifests", "apptest.json")
-        with open(path + ".new", "wb") as file:
-            file.write(manifest)
-        os.rename(path + ".new", path)
-        self.capability = subprocess.Popen([program, "--connect", f"shm://{self.runtime.run_dir}/apptest/bus.sock",
-                                            "--run-dir", self.runtime.run_dir], stderr=subprocess.DEVNULL)
+        self.runtime.install_manifest("apptest")
+        self.capability = self.runtime.start_capability("apptest")
         self.addCleanup(self.end_capability)
         port = self.runtime.gateway_json()["apps"][0]["grpc"]
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_receive_message_length", 64 * MIB)])

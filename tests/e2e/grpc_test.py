@@ -1,16 +1,14 @@
 """gRPC through the whole runtime, with Google's own client against a private capability that serves the
 four kinds of calls."""
 
-import os
 import socket
-import subprocess
 import threading
 import unittest
 
 import grpc
 from grpc_status import rpc_status
 
-from runtime import BIN, PATIENCE, Runtime, wait_for
+from runtime import PATIENCE, Runtime, wait_for
 
 MIB = 1024 * 1024
 STREAM = "/caisson.test.Rpc/"
@@ -46,14 +44,8 @@ class GrpcTest(unittest.TestCase):
         self.runtime = Runtime(flags=self.flags, environment=self.environment)
         self.addCleanup(self.runtime.close)
         self.runtime.start()
-        program = os.path.join(BIN, "caisson-rpctest")
-        manifest = subprocess.run([program, "--print-manifest"], check=True, stdout=subprocess.PIPE).stdout
-        path = os.path.join(self.runtime.run_dir, "manifests", "rpctest.json")
-        with open(path + ".new", "wb") as file:
-            file.write(manifest)
-        os.rename(path + ".new", path)
-        self.capability = subprocess.Popen([program, "--connect", f"shm://{self.runtime.run_dir}/rpctest/bus.sock",
-                                            "--run-dir", self.runtime.run_dir], stderr=subprocess.DEVNULL)
+        self.runtime.install_manifest("rpctest")
+        self.capability = self.runtime.start_capability("rpctest")
         self.addCleanup(self.end_capability)
         self.port = self.runtime.gateway_json()["apps"][0]["grpc"]
         token = self.environment.get("DAPR_API_TOKEN")
@@ -182,7 +174,7 @@ class CallsTest(GrpcTest):
             # Until its end is noticed a call may still be sent to it, and then its outcome is unknown.
             wait_for("its end is noticed", lambda: not self.linked())
             waiting = rpcs.unary.future(b"patience", timeout=PATIENCE)
-            self.capability = subprocess.Popen(self.capability.args, stderr=subprocess.DEVNULL)
+            self.capability = self.runtime.start_capability("rpctest")
             self.assertEqual(waiting.result(), b"patience")
 
     def test_a_call_that_was_taken_when_its_instance_died_has_an_unknown_outcome(self):

@@ -1,10 +1,9 @@
 """A capability from outside the tree joins a gateway that is running."""
 
 import os
-import subprocess
 import unittest
 
-from runtime import BIN, Runtime, wait_for
+from runtime import Runtime, wait_for
 
 
 class PrivateApiTest(unittest.TestCase):
@@ -12,15 +11,8 @@ class PrivateApiTest(unittest.TestCase):
         with Runtime() as runtime:
             gateway = runtime.pid("gateway")
             self.assertEqual(runtime.http.get("/v1.0/greet/Ada").status, 404)
-            program = os.path.join(BIN, "caisson-greeter")
-            manifest = subprocess.run([program, "--print-manifest"], check=True, stdout=subprocess.PIPE).stdout
-            path = os.path.join(runtime.run_dir, "manifests", "greeter.json")
-
-            with open(path + ".new", "wb") as file:
-                file.write(manifest)
-            os.rename(path + ".new", path)
-            greeter = subprocess.Popen([program, "--connect", f"shm://{runtime.run_dir}/greeter/bus.sock",
-                                        "--run-dir", runtime.run_dir], stderr=subprocess.DEVNULL)
+            runtime.install_manifest("greeter")
+            greeter = runtime.start_capability("greeter")
             try:
                 wait_for("the private API answers", lambda: runtime.http.get("/v1.0/greet/Ada").status == 200)
                 answer = runtime.http.get("/v1.0/greet/Ada%20Lovelace")
@@ -34,7 +26,7 @@ class PrivateApiTest(unittest.TestCase):
                 greeter.terminate()
                 self.assertEqual(greeter.wait(20), 0)
 
-            os.unlink(path)
+            os.unlink(runtime.manifest_path("greeter"))
             wait_for("its route is gone", lambda: runtime.http.get("/v1.0/greet/Ada").status == 404)
             self.assertEqual(runtime.pid("gateway"), gateway)
 

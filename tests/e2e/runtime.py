@@ -6,6 +6,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,15 @@ PATIENCE = float(os.environ.get("CAISSON_TEST_PATIENCE", "30"))
 CAPABILITIES = ("config", "state", "pubsub", "invoke", "secrets", "lock")
 
 
+# What a process built with a sanitizer says about a fault of its own. It may be started again before anybody misses it.
+SANITIZER_REPORT = re.compile(r"(WARNING|ERROR): \w+Sanitizer|:\d+:\d+: runtime error: ")
+
+
 class NotInTime(AssertionError):
+    pass
+
+
+class SanitizerReport(AssertionError):
     pass
 
 
@@ -303,7 +312,8 @@ class Runtime:
         return self.process.wait(PATIENCE)
 
     def close(self):
-        """Ends whatever still runs, by its pid, and removes the folders."""
+        """Ends whatever still runs, by its pid, and removes the folders. What a sanitizer reported in the log
+        fails the test."""
         if self.http is not None:
             self.http.close()
         if self.process is not None and self.process.poll() is None:
@@ -318,8 +328,20 @@ class Runtime:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        report = self.sanitizer_report()
         if self.owns_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+        if report:
+            raise SanitizerReport(report)
+
+    def sanitizer_report(self):
+        """The log from the first report of a sanitizer on; None without one."""
+        try:
+            text = self.log()
+        except OSError:
+            return None
+        found = SANITIZER_REPORT.search(text)
+        return text[text.rfind("\n", 0, found.start()) + 1:][:20000] if found else None
 
     def left_behind(self):
         """Pids of processes of this run directory that are alive."""
@@ -377,6 +399,25 @@ class Runtime:
 
     def wait_for_new_pid(self, name, old):
         return wait_for(f"{name} runs again", lambda: self.pid(name) if self.pid(name) != old else None)
+
+    # --- capabilities that it does not start itself ---
+
+    def manifest_path(self, name):
+        return os.path.join(self.run_dir, "manifests", f"{name}.json")
+
+    def install_manifest(self, name):
+        program = os.path.join(BIN, f"caisson-{name}")
+        manifest = subprocess.run([program, "--print-manifest"], check=True, stdout=subprocess.PIPE).stdout
+        path = self.manifest_path(name)
+        with open(path + ".new", "wb") as file:
+            file.write(manifest)
+        os.rename(path + ".new", path)
+
+    def start_capability(self, name):
+        """Its log is the runtime's; whoever starts it ends it."""
+        with open(self.log_path, "ab") as log:
+            return subprocess.Popen([os.path.join(BIN, f"caisson-{name}"), "--connect",
+                                     f"shm://{self.run_dir}/{name}/bus.sock", "--run-dir", self.run_dir], stderr=log)
 
     # --- commands and files ---
 

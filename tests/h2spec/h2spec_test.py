@@ -33,7 +33,7 @@ class H2specTest(unittest.TestCase):
 
     def end(self):
         self.gateway.terminate()
-        self.gateway.wait(PATIENCE)
+        self.assertEqual(self.gateway.wait(PATIENCE), 0)  # a sanitizer's report would make it another
 
     def hold(self, port):
         done = subprocess.run([H2SPEC, "-h", "127.0.0.1", "-p", str(port), "-o", "10", "--max-header-length", "4000"],

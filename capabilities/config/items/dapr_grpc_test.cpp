@@ -36,6 +36,8 @@ class Stream {
   [[nodiscard]] const std::vector<rpc::SubscribeConfigurationResponse>& messages() const { return messages_; }
   /// Nothing while the stream is open.
   [[nodiscard]] const std::optional<RpcAnswer>& ended() const { return ended_; }
+  /// It ended without a status of its own, as for a gateway that is to take it elsewhere.
+  [[nodiscard]] bool broke_off() const { return broke_off_; }
 
  private:
   Task<void> read() {
@@ -46,6 +48,7 @@ class Stream {
         if (piece) {
           end_with(reply_.rest.end());
         } else {
+          broke_off_ = true;
           end_with({static_cast<std::uint16_t>(piece.error().code), piece.error().message, {}});
         }
         co_return;
@@ -74,6 +77,7 @@ class Stream {
   Reply reply_;
   std::vector<rpc::SubscribeConfigurationResponse> messages_;
   std::optional<RpcAnswer> ended_;
+  bool broke_off_ = false;
   TaskScope scope_;
 };
 
@@ -373,6 +377,7 @@ TEST_F(DaprGrpcTest, DrainingLeavesStreamsToTheNextInstance) {
   scope.spawn(gateway_->process().drain(loop_.deadline_in(1s)));
   wait_until([&] { return stream->ended().has_value(); });
 
+  EXPECT_TRUE(stream->broke_off());
   EXPECT_EQ(stream->ended()->code, Errc::kUnavailable);
 }
 
