@@ -396,7 +396,7 @@ TEST_F(AppChannelTest, AnswerThatBreaksOffEndsInAnErrorNotInAnEnd) {
   EXPECT_EQ(reply.error().code, Errc::kUnknown);
 }
 
-/// An app that answers a request only when told to.
+/// An app that answers a request only when told to, but its health check at once.
 class SlowApp {
  public:
   explicit SlowApp(EventLoop& loop)
@@ -405,6 +405,10 @@ class SlowApp {
   Task<void> serve(ServerConnection& connection) {
     SeenRequest request;
     while (co_await connection.read_request(request)) {
+      if (request.target == "/healthz") {
+        if (!co_await connection.write(reply_text(well ? 200 : 503, ""))) co_return;
+        continue;
+      }
       started.push_back(request.target);
       while (allowed == 0) co_await answer.wait(loop_, Deadline::never());
       --allowed;
@@ -418,6 +422,7 @@ class SlowApp {
   }
 
   EventLoop& loop_;
+  bool well = true;
   int allowed = 0;
   int ended = 0;
   WaitQueue answer;
@@ -452,6 +457,31 @@ TEST_F(AppChannelTest, CallsOverTheLimitWaitTheirTurnInOrder) {
     EXPECT_EQ((*replies[i])->body, paths[i]);
   }
   EXPECT_EQ(channel_->calls_in_flight(), 0U);
+}
+
+TEST_F(AppChannelTest, CallThatWaitedInLineIsNotMadeToAnAppThatHasBecomeUnwell) {
+  SlowApp app(loop_);
+  AppConfig config = config_for(app.server);
+  config.app_max_concurrency = 1;
+  config.health_check = true;
+  open(config);
+  pass_time_until([&] { return channel_->healthy(); });
+  link();
+  std::optional<Result<WholeReply>> served;
+  std::optional<Result<WholeReply>> waiting;
+  begin_call("/served", loop_.deadline_in(std::chrono::minutes(3)), served);
+  run_until(loop_, [&] { return app.started.size() == 1; });
+  begin_call("/waiting", loop_.deadline_in(std::chrono::minutes(3)), waiting);
+
+  app.well = false;
+  pass_time_until([&] { return !channel_->healthy(); });
+  app.let_one_through();
+  run_until(loop_, [&] { return waiting.has_value(); });
+
+  EXPECT_TRUE(*served);
+  ASSERT_FALSE(*waiting);
+  EXPECT_EQ(waiting->error().code, Errc::kFailedPrecondition);
+  EXPECT_EQ(app.started.size(), 1U);
 }
 
 TEST_F(AppChannelTest, CallThatWaitsInLinePastItsDeadlineIsAnswered) {

@@ -324,9 +324,11 @@ class FaultTest(unittest.TestCase):
             client = runtime.clients()[2][0]
             self.assertEqual(client.post("/v1.0/invoke/shop/method/x", "").status, 200)
 
+            lost = '{capability="invoke",instance="invoke"}'
+            before = runtime.metric(2, "caisson_links_lost_total", lost)
             old = runtime.kill("gateway")
-            wait_for("the link to it is seen to be gone", lambda: re.search(
-                r"invoke: link to \S+/run/invoke/bus.sock ended: the peer is gone", runtime.log()))
+            wait_for("the link to it is seen to be gone",
+                     lambda: runtime.metric(2, "caisson_links_lost_total", lost) > before)
             load = Load(client.port, lambda own, n: own.post("/v1.0/invoke/shop/method/x", ""), client)
             load.wait_for_more()
             runtime.wait_for_new_pid("gateway", old)
