@@ -93,7 +93,9 @@ TEST_F(InstancesTest, AKeyStaysWithItsInstanceAndMovesOnlyWhenThatGoes) {
 
   const auto after = owners(60);
   for (const auto& [key, owner] : before) {
-    if (owner != "i2") EXPECT_EQ(after.at(key), owner) << key;
+    if (owner != "i2") {
+      EXPECT_EQ(after.at(key), owner) << key;
+    }
   }
   add("i2", 2, {"box"});
   EXPECT_EQ(owners(60), before);

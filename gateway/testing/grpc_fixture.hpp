@@ -77,7 +77,7 @@ class GrpcTest : public GatewayTest {
   FakeCapability::Serve never(int& taken, int& left) {
     return [this, &taken, &left](Incoming incoming) { return wait(std::move(incoming), taken, left); };
   }
-  Task<void> wait(Incoming incoming, int& taken, int& left) {
+  Task<void> wait([[maybe_unused]] Incoming incoming, int& taken, int& left) {
     struct Leaving {
       int& count;
       explicit Leaving(int& of) : count(of) {}
