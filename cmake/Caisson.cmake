@@ -31,8 +31,8 @@ if(CAISSON_WARNINGS_AS_ERRORS)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False positives of g++ 12 on inlined std::string and std::variant moves; and to g++ a member that has
-  # a default initialiser is one too few.
-  target_compile_options(caisson_options INTERFACE -Wno-missing-field-initializers -Wno-maybe-uninitialized -Wno-restrict
+  # a default initialiser is one too few, and a result that is cast to void is unused all the same.
+  target_compile_options(caisson_options INTERFACE -Wno-unused-result -Wno-missing-field-initializers -Wno-maybe-uninitialized -Wno-restrict
     -Wno-stringop-overread -Wno-array-bounds -Wno-mismatched-new-delete)
 endif()
 # A program loads only the libraries it calls, and holds only the functions that something refers to.
