@@ -10,8 +10,8 @@
 
 #include "bus/clock.hpp"
 #include "cli/control.hpp"
-#include "cli/gateways.hpp"
 #include "cli/http_get.hpp"
+#include "cli/instances.hpp"
 #include "cli/plan.hpp"
 #include "cli/run_dir.hpp"
 #include "cli/status.hpp"
@@ -85,11 +85,14 @@ Result<std::string> stop_command(const std::string& run_dir) {
     return std::string("stopped\n");
   }
   int ended = 0;
-  for (std::uint32_t number = 1; number <= kMostGateways; ++number) {
-    if (end_left_behind(run_dir, gateway_name(number))) ++ended;
-  }
+  const auto end_instances = [&](const std::string& name) {
+    for (unsigned number = 1; number <= kMostInstances; ++number) {
+      if (end_left_behind(run_dir, instance_name(name, number))) ++ended;
+    }
+  };
+  end_instances("gateway");
   for (const std::string& name : Plan::capabilities()) {
-    if (name != "config" && end_left_behind(run_dir, name)) ++ended;
+    if (name != "config") end_instances(name);
   }
   for (const std::string& name : compartments_in(run_dir)) {
     if (end_left_behind(run_dir, name)) ++ended;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "cli/instances.hpp"
+
 namespace caisson::cli {
 
 std::uint32_t gateways_for(std::uint32_t cpus) { return std::clamp(cpus / 4, 1U, 8U); }
@@ -16,9 +18,7 @@ std::uint32_t usable_cpus() {
   return static_cast<std::uint32_t>(CPU_COUNT(&set));
 }
 
-std::string gateway_name(std::uint32_t number) {
-  return number == 1 ? std::string("gateway") : fmt::format("gateway-{}", number);
-}
+std::string gateway_name(std::uint32_t number) { return instance_name("gateway", number); }
 
 std::uint32_t gateway_number(std::string_view name) {
   for (std::uint32_t number = 1; number <= kMostGateways; ++number) {

@@ -4,11 +4,13 @@
 #include <string>
 #include <string_view>
 
+#include "bus/compartments.hpp"
+
 namespace caisson::cli {
 
 /// Several gateways may share the apps' ports: docs/decisions/0011-gateway-processes.md. They are numbered
 /// from 1; the first is what a single one is, in name and run directory.
-inline constexpr std::uint32_t kMostGateways = 16;
+inline constexpr std::uint32_t kMostGateways = kMostInstances;
 
 /// As many as `cpus` CPUs can feed beside capabilities and apps: one up to 7, then one for 4, at most 8.
 std::uint32_t gateways_for(std::uint32_t cpus);

@@ -95,9 +95,8 @@ class Runtime {
       co_await std::move(removing);
     }
     const std::uint32_t gateways = plan_.options().gateways;
-    for (std::uint32_t number = gateways + 1; number <= kMostGateways; ++number) {
-      co_await supervisor_.remove(gateway_name(number));
-    }
+    auto removing_gateways = remove_instances_above("gateway", gateways);
+    co_await std::move(removing_gateways);
     if (ending_) co_return;
     supervisor_.add(plan_.capability("config"));
     for (std::uint32_t number = 1; number <= gateways; ++number) {
@@ -126,9 +125,9 @@ class Runtime {
   }
 
   /// Of an earlier, killed `caisson up` that had more of them.
-  Task<void> remove_instances_above(std::string capability, unsigned count) {
+  Task<void> remove_instances_above(std::string name, unsigned count) {
     for (unsigned number = count + 1; number <= kMostInstances; ++number) {
-      auto removing = supervisor_.remove(instance_name(capability, number));
+      auto removing = supervisor_.remove(instance_name(name, number));
       co_await std::move(removing);
     }
   }

@@ -216,6 +216,16 @@ class InstancesTest(unittest.TestCase):
         wait_for("the second has ended", lambda: not os.path.exists(f"/proc/{second}"))
         self.assertEqual(set_value(runtime.http, "statestore", "k", 1).status, 204)
 
+    def test_stop_ends_those_that_a_killed_supervisor_left(self):
+        with Runtime(flags=["--instances", "state=3"]) as runtime:
+            runtime.process.kill()
+            runtime.process.wait()
+
+            done = runtime.caisson("stop")
+
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(runtime.left_behind(), [])
+
     def test_every_capability_but_config_may_have_several(self):
         flags = [word for name in ("pubsub", "lock", "secrets", "invoke") for word in ("--instances", f"{name}=2")]
         runtime = Runtime(resources={"pubsub.yaml": component("pubsub", "pubsub.sqlite"),
