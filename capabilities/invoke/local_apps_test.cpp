@@ -18,13 +18,11 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-std::string at(const HttpServer& server) { return "127.0.0.1:" + std::to_string(server.port()); }
-
 /// "cart" is a real server, which the gateway says may be called directly.
 class LocalAppsTest : public InvokeRig {
  protected:
   LocalAppsTest() : app_(loop_, HttpServer::Answer([this](const SeenRequest&) { return answer_; })) {
-    gateway_.set_app("cart", true, 1, "http", at(app_));
+    gateway_.set_app("cart", true, 1, "http", app_.endpoint().text);
   }
 
   std::string answer_ = reply_text(201, "from next door", "X-Own: back\r\nConnection: x-hop\r\nX-Hop: 1\r\n");
@@ -48,7 +46,7 @@ TEST_F(LocalAppsTest, AnAppNextDoorIsCalledWithoutTheGateway) {
   EXPECT_EQ(seen.method, "POST");
   EXPECT_EQ(seen.target, "/orders/1?a=1&b=%20");
   EXPECT_EQ(seen.body, "two apples");
-  EXPECT_EQ(seen.header("host"), at(app_));
+  EXPECT_EQ(seen.header("host"), app_.endpoint().text);
   EXPECT_EQ(seen.header("content-type"), "text/plain");
   EXPECT_EQ(seen.header("x-own"), "1");
   EXPECT_FALSE(seen.has("dapr-api-token"));
@@ -105,7 +103,7 @@ TEST_F(LocalAppsTest, AnAppThatBreaksOffIsAnError) {
 }
 
 TEST_F(LocalAppsTest, OneThatIsNotWellIsTheGatewaysToRefuse) {
-  gateway_.set_app("cart", false, 2, "http", at(app_));
+  gateway_.set_app("cart", false, 2, "http", app_.endpoint().text);
 
   gateway_.ask(post("/v1.0/invoke/cart/method/x"));
 
@@ -116,7 +114,7 @@ TEST_F(LocalAppsTest, OneThatIsNotWellIsTheGatewaysToRefuse) {
 TEST_F(LocalAppsTest, OneThatHasMovedIsCalledWhereItIsNow) {
   gateway_.ask(post("/v1.0/invoke/cart/method/x"));
   HttpServer other(loop_, HttpServer::Answer([](const SeenRequest&) { return reply_text(200, "elsewhere"); }));
-  gateway_.set_app("cart", true, 2, "http", at(other));
+  gateway_.set_app("cart", true, 2, "http", other.endpoint().text);
 
   EXPECT_EQ(gateway_.ask(post("/v1.0/invoke/cart/method/x")).body, "elsewhere");
 
