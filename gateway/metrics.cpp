@@ -24,14 +24,16 @@ using prometheus::MetricFamily;
 using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 
-struct OwnCounter {
+/// A member of a struct of counters, as it is shown.
+template <class Counters>
+struct Shown {
   const char* name;
   const char* help;
-  std::uint64_t GatewayCounters::*value;
+  std::uint64_t Counters::*value;
   bool is_gauge = false;
 };
 
-constexpr OwnCounter kOwn[] = {
+constexpr Shown<GatewayCounters> kOwn[] = {
     {"caisson_gateway_connections_accepted_total", "Connections accepted", &GatewayCounters::connections_accepted},
     {"caisson_gateway_connections_open", "Connections open now", &GatewayCounters::connections_open, true},
     {"caisson_gateway_requests_total", "Requests read", &GatewayCounters::requests},
@@ -58,15 +60,8 @@ constexpr OwnCounter kOwn[] = {
     {"caisson_gateway_frames_refused_total", "Frames that failed verification", &GatewayCounters::frames_refused},
 };
 
-struct LaneCounter {
-  const char* name;
-  const char* help;
-  std::uint64_t LaneCounters::*value;
-  bool is_gauge = false;
-};
-
 /// Seen from the gateway's end.
-constexpr LaneCounter kLane[] = {
+constexpr Shown<LaneCounters> kLane[] = {
     {"caisson_lane_frames_in_total", "Frames that came over the lane", &LaneCounters::frames_in},
     {"caisson_lane_frames_out_total", "Frames that went over the lane", &LaneCounters::frames_out},
     {"caisson_lane_bytes_in_total", "Bytes of those that came", &LaneCounters::bytes_in},
@@ -149,9 +144,11 @@ void add_apps(Families& families, const Facts& facts) {
   }
 }
 
-void add_lane(Families& families, const Labels& labels, const LaneCounters& lane) {
-  for (const LaneCounter& counter : kLane) {
-    families.add(counter.name, counter.help, counter.is_gauge, labels, static_cast<double>(lane.*counter.value));
+template <class Counters, std::size_t kCount>
+void add_all(Families& families, const Shown<Counters> (&shown)[kCount], const Labels& labels,
+             const Counters& counters) {
+  for (const Shown<Counters>& one : shown) {
+    families.add(one.name, one.help, one.is_gauge, labels, static_cast<double>(counters.*one.value));
   }
 }
 
@@ -177,7 +174,7 @@ void add_capabilities(Families& families, const Facts& facts) {
       families.add("caisson_instance_linked", "The instance's link is up", true, labels, instance.linked ? 1 : 0);
       families.add("caisson_instance_requests_in_flight", "Requests at the instance now", true, labels,
                    static_cast<double>(instance.in_flight));
-      if (instance.linked) add_lane(families, labels, instance.lane);
+      if (instance.linked) add_all(families, kLane, labels, instance.lane);
       add_table(families, instance.counters_path, labels);
     }
   }
@@ -262,9 +259,7 @@ std::string render_metrics(const Facts& facts, const GatewayCounters& counters, 
   Families families;
   Labels labels;
   if (!shared_run_dir.empty()) labels.push_back({"gateway", "gateway"});
-  for (const OwnCounter& own : kOwn) {
-    families.add(own.name, own.help, own.is_gauge, labels, static_cast<double>(counters.*own.value));
-  }
+  add_all(families, kOwn, labels, counters);
   if (!shared_run_dir.empty()) add_other_gateways(families, shared_run_dir);
   add_apps(families, facts);
   add_capabilities(families, facts);
@@ -272,7 +267,7 @@ std::string render_metrics(const Facts& facts, const GatewayCounters& counters, 
 }
 
 void publish(const GatewayCounters& counters, sdk::Counters& table) {
-  for (const OwnCounter& own : kOwn) {
+  for (const auto& own : kOwn) {
     sdk::Counter shown = own.is_gauge ? table.gauge(own.name) : table.counter(own.name);
     shown.set(counters.*own.value);
   }

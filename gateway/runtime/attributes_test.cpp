@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bus/testing/temporary_directory.hpp"
+
 namespace caisson::gateway {
 namespace {
 
@@ -13,14 +15,12 @@ using Values = std::map<std::string, std::string>;
 class AttributesTest : public ::testing::Test {
  protected:
   AttributesTest() {
-    std::string pattern = std::filesystem::temp_directory_path() / "attributes_test.XXXXXX";
-    folder_ = std::filesystem::path(::mkdtemp(pattern.data())) / "attributes";
     EXPECT_TRUE(first_.share(folder_, "gateway"));
     EXPECT_TRUE(second_.share(folder_, "gateway-2"));
   }
-  ~AttributesTest() override { std::filesystem::remove_all(folder_.parent_path()); }
 
-  std::filesystem::path folder_;
+  caisson::testing::TemporaryDirectory directory_;
+  std::filesystem::path folder_ = directory_.path() / "attributes";
   Attributes first_;
   Attributes second_;
 };
